@@ -1,0 +1,125 @@
+// What the rest of the program may ask of a store. Small contracts, kept by every adapter alike:
+// one suite (test/fixtures/*-contract.ts) runs on all of them. All methods throw GatewayError
+// `store_unavailable` when the store does not answer in time; none of them retries by itself.
+
+import type { Job, Pin, Snapshot } from '../types.ts'
+
+export type PinRequest = {
+  readonly job: Job
+  /** The gateway that asks; it alone may move a pin that it makes, while the pin is fresh. */
+  readonly gatewayId: string
+  /** The version of the snapshot that the caller decides by. */
+  readonly version: number
+  /** Ids eligible for the job's lane under `version`, in order; null on the first try (most rings exist). */
+  readonly eligible: readonly string[] | null
+  /** Ids not to take now (full, just failed, cooling down). Their turn passes. */
+  readonly refused: readonly string[]
+}
+
+export type PinAnswer =
+  | { readonly kind: 'pinned'; readonly pin: Pin; readonly reused: boolean }
+  /** The job was pinned under another type or institution. Not extended. */
+  | { readonly kind: 'mismatch'; readonly pin: Pin }
+  /** The job's upstream has left the fleet. Not extended. */
+  | { readonly kind: 'lost'; readonly pin: Pin }
+  /** The caller's version is older than the store's: refresh and call again. */
+  | { readonly kind: 'stale'; readonly version: number }
+  /** The store's version is older than the caller's (it lost writes): publish, and call again. */
+  | { readonly kind: 'behind'; readonly version: number }
+  /** The lane has no ring of this version: call again with `eligible`. */
+  | { readonly kind: 'no-ring' }
+  /** A whole lap found no id that the caller takes. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'too-many-lanes' }
+
+export type MoveRequest = PinRequest & {
+  /** The upstream that the pin is moved away from: compare-and-set. */
+  readonly from: string
+  /**
+   * `fresh`: only by the gateway that made the pin, and only while no tunnel of the job has opened.
+   * `lost`: only when `from` has left the fleet (job types configured as flex).
+   */
+  readonly when: 'fresh' | 'lost'
+}
+
+export type MoveAnswer =
+  | { readonly kind: 'moved'; readonly pin: Pin }
+  /** Refused: the pin is used, is another gateway's, stands elsewhere, or its upstream is still there. */
+  | { readonly kind: 'kept'; readonly pin: Pin }
+  /** There is no pin (released or expired). */
+  | { readonly kind: 'gone' }
+  | Extract<PinAnswer, { kind: 'stale' | 'behind' | 'no-ring' | 'none' | 'too-many-lanes' }>
+
+/** `used`: a tunnel of the job has opened, so the pin is no longer fresh. */
+export type Touch = { readonly jobId: string; readonly upstreamId: string; readonly used: boolean }
+
+/** Pins and rings (design 7). Idle time and longest life are given when the store is opened. */
+export interface Pins {
+  /** The job's pin, extended, or a new one on the next upstream of its lane's ring. One atomic step. */
+  pin(request: PinRequest): Promise<PinAnswer>
+  /** Gives the job the next upstream of its ring instead of `from`. One atomic step. */
+  move(request: MoveRequest): Promise<MoveAnswer>
+  /** Ends freshness and extends, if the pin still stands on `upstreamId`; answers where it stands, null if nowhere. */
+  use(jobId: string, upstreamId: string): Promise<Pin | null>
+  /** Extends many; answers in the same order, false where the pin is gone or stands elsewhere. */
+  touch(touches: readonly Touch[]): Promise<boolean[]>
+  /** Ends the pin; answers what it was, null if there was none. */
+  release(jobId: string): Promise<Pin | null>
+  /** Looks without extending. */
+  read(jobId: string): Promise<Pin | null>
+  /** Removes up to `limit` expired pins; answers how many. */
+  sweep(limit: number): Promise<number>
+  /** Pinned jobs by upstream id; an upstream without any may be missing. */
+  counts(): Promise<Map<string, number>>
+}
+
+/** The fleet as published to gateways. */
+export interface Snapshots {
+  /** Sets it if its version is greater than the one there; answers the version that stands then. */
+  publish(snapshot: Snapshot): Promise<number>
+  /** 0 where nothing was ever published. */
+  version(): Promise<number>
+  read(): Promise<Snapshot | null>
+}
+
+/** What a gateway says of itself each second. */
+export type GatewayReport = {
+  readonly id: string
+  /** The snapshot that it decides by. */
+  readonly version: number
+  /** Open tunnels by upstream id; none: left out. */
+  readonly tunnels: { readonly [upstreamId: string]: number }
+  /** Remembered pins by upstream id; none: left out. */
+  readonly pins: { readonly [upstreamId: string]: number }
+}
+
+/** `sentAtMs` by the store's clock. */
+export type StoredReport = GatewayReport & { readonly sentAtMs: number }
+
+export interface Heartbeats {
+  /** Replaces the gateway's report; answers the version now published, the store's time, and all other gateways' reports. */
+  beat(report: GatewayReport): Promise<{
+    readonly version: number
+    readonly nowMs: number
+    readonly others: readonly StoredReport[]
+  }>
+  signOff(gatewayId: string): Promise<void>
+  list(): Promise<readonly StoredReport[]>
+}
+
+export type PinLife = {
+  /** A pin ends this long after its last use. */
+  readonly idleMs: number
+  /** And at the latest this long after it was made. */
+  readonly maxLifeMs: number
+}
+
+/** The parts that gateways meet in: Redis, or plain Maps in the embedded default. */
+export interface TrafficStore {
+  readonly pins: Pins
+  readonly snapshots: Snapshots
+  readonly heartbeats: Heartbeats
+  /** Resolves when the store answers now; throws `store_unavailable` when not. */
+  ping(): Promise<void>
+  close(): Promise<void>
+}

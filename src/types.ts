@@ -1,0 +1,85 @@
+// The nouns that every part shares. Types and const tables only; imports nothing.
+
+/** The client's unit of work. `type` and `institution` are null where the client named none. */
+export type Job = {
+  readonly id: string
+  readonly type: string | null
+  readonly institution: string | null
+}
+
+/** Rotation happens per lane. `*` stands where the job named no type or institution. */
+export type Lane = { readonly type: string; readonly institution: string }
+
+export function laneOf(job: Pick<Job, 'type' | 'institution'>): Lane {
+  return { type: job.type ?? '*', institution: job.institution ?? '*' }
+}
+
+/** How a lane is written in keys, logs and tables: `payment:bank-a`, `*:*`. */
+export function laneName(lane: Lane): string {
+  return `${lane.type}:${lane.institution}`
+}
+
+/** Where a client wants to go. `host` is a lower-case name, or an address literal without brackets. */
+export type Target = { readonly host: string; readonly port: number }
+
+export const upstreamStates = [
+  'provisioning',
+  'running',
+  'draining',
+  'deleting',
+  'deleted',
+  'failed',
+] as const
+export type UpstreamState = (typeof upstreamStates)[number]
+
+export type Labels = { readonly [label: string]: string }
+
+/** One life of one egress IP. The id is never used again. */
+export type Upstream = {
+  readonly id: string
+  readonly name: string
+  readonly provider: string
+  readonly state: UpstreamState
+  readonly host: string
+  readonly port: number
+  /** The address that targets see; null where nobody can know it. */
+  readonly egressIp: string | null
+  readonly labels: Labels
+  readonly ejected: boolean
+  readonly quarantined: boolean
+  /** The name of a credential in the gateway's own configuration, never the credential itself. */
+  readonly credentials: string | null
+}
+
+export const restrictionKinds = ['exclusive', 'deny'] as const
+export type RestrictionKind = (typeof restrictionKinds)[number]
+
+/** By id, or by labels that must all be there (so a label also catches upstreams made later). */
+export type UpstreamSelector = { readonly ids: readonly string[] } | { readonly labels: Labels }
+
+/** A rule that ties lanes to upstreams. `*` in `type` or `institution` means any. */
+export type Restriction = {
+  readonly id: string
+  readonly kind: RestrictionKind
+  readonly type: string
+  readonly institution: string
+  readonly upstreams: UpstreamSelector
+  readonly overflow: boolean
+}
+
+/** The fleet at one version, as published to gateways. */
+export type Snapshot = {
+  readonly version: number
+  readonly upstreams: readonly Upstream[]
+  readonly restrictions: readonly Restriction[]
+}
+
+/** A job held to one upstream until it is released or expires. */
+export type Pin = {
+  readonly job: Job
+  readonly upstreamId: string
+  /** The gateway that made the pin, while no tunnel of the job has opened yet; then null. Only it may move the pin. */
+  readonly freshBy: string | null
+  readonly pinnedAtMs: number
+  readonly expiresAtMs: number
+}
