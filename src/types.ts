@@ -10,15 +10,6 @@ export type Job = {
 /** Rotation happens per lane. `*` stands where the job named no type or institution. */
 export type Lane = { readonly type: string; readonly institution: string }
 
-export function laneOf(job: Pick<Job, 'type' | 'institution'>): Lane {
-  return { type: job.type ?? '*', institution: job.institution ?? '*' }
-}
-
-/** How a lane is written in keys, logs and tables: `payment:bank-a`, `*:*`. */
-export function laneName(lane: Lane): string {
-  return `${lane.type}:${lane.institution}`
-}
-
 /** Where a client wants to go. `host` is a lower-case name, or an address literal without brackets. */
 export type Target = { readonly host: string; readonly port: number }
 

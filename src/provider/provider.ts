@@ -28,7 +28,13 @@ export interface Provider {
   close(): Promise<void>
 }
 
-export const providerErrorCodes = ['not_found', 'quota', 'no_capacity', 'rate_limited', 'unavailable'] as const
+export const providerErrorCodes = [
+  'not_found',
+  'quota',
+  'no_capacity',
+  'rate_limited',
+  'unavailable',
+] as const
 export type ProviderErrorCode = (typeof providerErrorCodes)[number]
 
 export class ProviderError extends Error {

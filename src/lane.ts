@@ -1,0 +1,12 @@
+// The lane of a job, and its one spelling. Imports types.
+
+import type { Job, Lane } from './types.ts'
+
+export function laneOf(job: Pick<Job, 'type' | 'institution'>): Lane {
+  return { type: job.type ?? '*', institution: job.institution ?? '*' }
+}
+
+/** How a lane is written in keys, logs and tables: `payment:bank-a`, `*:*`. Unambiguous: neither part holds a `:`. */
+export function laneName(lane: Lane): string {
+  return `${lane.type}:${lane.institution}`
+}
