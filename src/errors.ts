@@ -13,6 +13,8 @@ export const errorTable = {
   bad_request: row(400, 'http_request_error', 'The request cannot be understood'),
   proxy_auth_required: row(407, 'http_request_denied', 'The gateway does not know the job'),
   target_denied: row(403, 'http_request_denied', 'The target is not allowed'),
+  /** Only where a resource of ours was asked for, such as the pin of a job that has none. */
+  not_found: row(404, 'http_request_error', 'There is no such thing'),
   rate_limited: row(429, 'http_request_denied', 'A limit was reached', 5),
   no_upstream: row(503, 'destination_unavailable', 'No upstream may serve this job now', 5),
   overloaded: row(503, 'connection_limit_reached', 'No room for another tunnel now', 1),
@@ -44,8 +46,8 @@ export type ErrorFields = {
   readonly reason?: HeadReason
   /** A more exact RFC 9209 token than the table's. */
   readonly token?: string
-  /** True where the upstream itself is at fault (design 4): counted against it, and a fresh pin may move. */
-  readonly blame?: boolean
+  /** Where the upstream itself is at fault (design 4), what failed: counted against it, and a fresh pin may move. */
+  readonly blame?: 'connect' | 'reply'
   readonly upstream?: string
   readonly job?: string
   readonly lane?: string

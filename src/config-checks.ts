@@ -1,0 +1,193 @@
+// The checks that settings are made of: each takes what a YAML file or an environment variable holds and
+// answers the value, or throws a Problem whose text says what is wanted. Pure; no check repeats a secret.
+
+import { BlockList } from 'node:net'
+import { addRange } from './ip-range.ts'
+import type { Labels, Restriction, UpstreamSelector } from './types.ts'
+
+export class Problem extends Error {}
+
+export type Check<T> = (value: unknown) => T
+
+/** `found` is left out for secrets. */
+function refuse(wanted: string, found?: unknown): never {
+  throw new Problem(found === undefined ? `must be ${wanted}` : `must be ${wanted}, found ${show(found)}`)
+}
+
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+export function wholeNumber({
+  min,
+  max,
+  unit = '',
+}: {
+  min: number
+  max: number
+  unit?: string
+}): Check<number> {
+  return (value) => {
+    const number = typeof value === 'string' && /^\d{1,15}$/.test(value.trim()) ? Number(value) : value
+    if (typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max)
+      return number
+    return refuse(`a whole number${unit && ` of ${unit}`} from ${min} to ${max}`, value)
+  }
+}
+
+export function milliseconds(min: number, max: number): Check<number> {
+  return wholeNumber({ min, max, unit: 'milliseconds' })
+}
+
+export const port: Check<number> = wholeNumber({ min: 0, max: 65535 })
+
+export function oneOf<const T extends string>(...choices: T[]): Check<T> {
+  return (value) => choices.find((choice) => choice === value) ?? refuse(choices.join(' or '), value)
+}
+
+export const yesOrNo: Check<boolean> = (value) => {
+  if (value === true || value === 'true') return true
+  if (value === false || value === 'false') return false
+  return refuse('true or false', value)
+}
+
+export const text: Check<string> = (value) => {
+  if (typeof value === 'string' && value.trim() !== '') return value.trim()
+  return refuse('a text', value)
+}
+
+export function word(grammar: RegExp, wanted: string): Check<string> {
+  return (value) => (typeof value === 'string' && grammar.test(value) ? value : refuse(wanted, value))
+}
+
+/** Control characters could never arrive in a header, so such a secret would never match. */
+export const secret: Check<string> = (value) => {
+  // oxlint-disable-next-line no-control-regex
+  if (typeof value === 'string' && value !== '' && !/[\x00-\x20\x7f]/.test(value)) return value
+  return refuse('a text without spaces or control characters')
+}
+
+export function orNull<T>(check: Check<T>): Check<T | null> {
+  return (value) => (value === null || value === '' ? null : check(value))
+}
+
+/** A list; in an environment variable its items stand behind each other with commas. */
+export function listOf<T>(check: Check<T>): Check<readonly T[]> {
+  return (value) => {
+    const items =
+      typeof value === 'string'
+        ? value
+            .split(',')
+            .map((item) => item.trim())
+            .filter(Boolean)
+        : value
+    if (!Array.isArray(items)) return refuse('a list', value)
+    return items.map((item, index) => at(`item ${index + 1}`, () => check(item)))
+  }
+}
+
+export const targetPorts: Check<readonly number[] | 'any'> = (value) => {
+  if (value === '*' || (Array.isArray(value) && value.length === 1 && value[0] === '*')) return 'any'
+  const ports = listOf(wholeNumber({ min: 1, max: 65535 }))(typeof value === 'number' ? [value] : value)
+  return ports.length > 0 ? ports : refuse('a list of ports, or "*" for any', value)
+}
+
+export const redisUrl: Check<string> = (value) => {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname !== '') return String(value)
+  return refuse('a URL like redis://user:password@host:6379/0 (rediss:// for TLS)')
+}
+
+/** An address or CIDR; answered as it stands, since a BlockList cannot be read back. */
+export const sourceRange: Check<string> = (value) => {
+  if (typeof value !== 'string') return refuse('an address or a CIDR such as 10.0.0.0/8', value)
+  try {
+    addRange(new BlockList(), value)
+    return value
+  } catch {
+    return refuse('an address or a CIDR such as 10.0.0.0/8', value)
+  }
+}
+
+export function record(value: unknown): { readonly [key: string]: unknown } {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>
+  return refuse('a table of keys and values', value)
+}
+
+export const labels: Check<Labels> = (value) => {
+  const entries = Object.entries(record(value)).map(([label, text]) => {
+    if (typeof text === 'string') return [label, text] as const
+    throw new Problem(`label "${label}" must be a text; put it in quotes`)
+  })
+  return Object.fromEntries(entries)
+}
+
+export const credentials: Check<{ readonly [name: string]: string }> = (value) => {
+  const entries = Object.entries(record(value)).map(([name, text]) => {
+    if (typeof text === 'string' && /^[^:\s]+:\S+$/.test(text)) return [name, text] as const
+    throw new Problem(`"${name}" must be user:password`)
+  })
+  return Object.fromEntries(entries)
+}
+
+const laneWord = word(
+  /^(\*|[A-Za-z0-9][A-Za-z0-9._~@+-]{0,63})$/,
+  'a word of letters, digits and . _ ~ @ + -, at most 64 long, or "*"',
+)
+
+export const restriction: Check<Restriction> = (value) => {
+  const row = record(value)
+  noOtherKeys(row, ['id', 'kind', 'type', 'institution', 'upstreams', 'overflow'])
+  const kind = at('kind', () => oneOf('exclusive', 'deny')(row.kind))
+  const overflow = at('overflow', () => yesOrNo(row.overflow ?? false))
+  if (overflow && kind === 'deny') throw new Problem('overflow goes with kind exclusive only')
+  return {
+    id: at('id', () =>
+      word(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'an id of letters, digits and . _ -')(row.id),
+    ),
+    kind,
+    type: at('type', () => laneWord(row.type ?? '*')),
+    institution: at('institution', () => laneWord(row.institution ?? '*')),
+    upstreams: at('upstreams', () => selector(row.upstreams)),
+    overflow,
+  }
+}
+
+function selector(value: unknown): UpstreamSelector {
+  const row = record(value)
+  noOtherKeys(row, ['ids', 'labels'])
+  if ((row.ids === undefined) === (row.labels === undefined))
+    return refuse('{ids: [...]} or {labels: {...}}', value)
+  if (row.ids !== undefined)
+    return {
+      ids: nonEmpty(
+        at('ids', () => listOf(text)(row.ids)),
+        'ids',
+      ),
+    }
+  const found = at('labels', () => labels(row.labels))
+  nonEmpty(Object.keys(found), 'labels')
+  return { labels: found }
+}
+
+function nonEmpty<T>(items: readonly T[], name: string): readonly T[] {
+  if (items.length > 0) return items
+  throw new Problem(`${name} must not be empty: such a rule would select nothing`)
+}
+
+export function noOtherKeys(row: { readonly [key: string]: unknown }, known: readonly string[]): void {
+  const other = Object.keys(row).find((key) => !known.includes(key))
+  if (other !== undefined) throw new Problem(`unknown key "${other}"; known are ${known.join(', ')}`)
+}
+
+/** Says where a problem is: `item 2: kind must be ...`. */
+export function at<T>(place: string, check: () => T): T {
+  try {
+    return check()
+  } catch (error) {
+    if (error instanceof Problem) throw new Problem(`${place}: ${error.message}`)
+    throw error
+  }
+}

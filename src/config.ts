@@ -1,0 +1,202 @@
+// Every setting: its key, environment variable and check. The only reader of process.env and config/.
+// Defaults stand in config/default.yaml; LANEKEEPER_CONFIG is laid over it; the environment beats both.
+
+import { readFileSync } from 'node:fs'
+import { parseDocument } from 'yaml'
+import * as check from './config-checks.ts'
+import type { Check } from './config-checks.ts'
+import { parseStaticUpstreams, staticUpstream } from './provider/static.ts'
+
+const hour = 3_600_000
+const day = 24 * hour
+
+const upstreamsFromVariable: Check<ReturnType<typeof staticUpstream>[]> = (value) => {
+  if (typeof value !== 'string') return [...check.listOf(staticUpstream)(value)]
+  const { entries, problems } = parseStaticUpstreams(value)
+  if (problems.length > 0) throw new check.Problem(problems.join('; '))
+  return entries
+}
+
+const settings = {
+  role: setting('ROLE', check.oneOf('all', 'gateway', 'control')),
+  'gateway.host': setting('GATEWAY_HOST', check.text),
+  'gateway.port': setting('GATEWAY_PORT', check.port),
+  'gateway.workers': setting('GATEWAY_WORKERS', check.wholeNumber({ min: 1, max: 1 })),
+  'gateway.tokens': setting('GATEWAY_TOKENS', check.listOf(check.secret)),
+  'gateway.allowSources': setting(null, check.listOf(check.sourceRange)),
+  'gateway.maxTunnels': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
+  'gateway.headTimeoutMs': setting(null, check.milliseconds(100, 300_000)),
+  'gateway.headBytes': setting(null, check.wholeNumber({ min: 1024, max: 1_048_576, unit: 'bytes' })),
+  'gateway.headLines': setting(null, check.wholeNumber({ min: 10, max: 900 })),
+  'gateway.keepAliveMs': setting(null, check.milliseconds(1000, hour)),
+  'gateway.stopDeadlineMs': setting(null, check.milliseconds(0, day)),
+  'admin.host': setting('ADMIN_HOST', check.text),
+  'admin.port': setting('ADMIN_PORT', check.port),
+  'admin.token': setting('ADMIN_TOKEN', check.orNull(check.secret)),
+  'redis.url': setting('REDIS_URL', check.orNull(check.redisUrl)),
+  'redis.commandTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
+  'redis.down': setting('REDIS_DOWN', check.oneOf('reject')),
+  fleet: setting('FLEET', check.word(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -')),
+  dataDir: setting('DATA_DIR', check.text),
+  provider: setting('PROVIDER', check.oneOf('local', 'static')),
+  'local.upstreams': setting('LOCAL_UPSTREAMS', check.wholeNumber({ min: 0, max: 200 })),
+  'local.tinyproxy': setting(null, check.oneOf('auto', 'never')),
+  'local.maxClients': setting(null, check.wholeNumber({ min: 1, max: 10_000 })),
+  'local.sourceAddresses': setting(null, check.yesOrNo),
+  'local.labels': setting(null, check.listOf(check.labels)),
+  'static.upstreams': setting('STATIC_UPSTREAMS', upstreamsFromVariable),
+  credentials: setting(null, check.credentials),
+  restrictions: setting(null, check.listOf(check.restriction)),
+  'targets.ports': setting('TARGET_PORTS', check.targetPorts),
+  'targets.resolve': setting(null, check.oneOf('gateway', 'upstream')),
+  'targets.family': setting(null, (value) => check.oneOf('4', '6', 'any')(String(value))),
+  'targets.resolveTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
+  'targets.allowPrivate': setting('ALLOW_PRIVATE_TARGETS', check.yesOrNo),
+  'upstreams.connectTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
+  'upstreams.replyTimeoutMs': setting(null, check.milliseconds(10, 300_000)),
+  'upstreams.maxTunnels': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
+  'upstreams.failedConnects': setting(null, check.wholeNumber({ min: 1, max: 1000 })),
+  'upstreams.refuseMs': setting(null, check.milliseconds(0, hour)),
+  'tunnels.idleMs': setting(null, check.milliseconds(100, day)),
+  'tunnels.maxLifeMs': setting(null, check.milliseconds(1000, 30 * day)),
+  'tunnels.earlyBytes': setting(null, check.wholeNumber({ min: 0, max: 16_777_216, unit: 'bytes' })),
+  'pins.idleMs': setting('PIN_IDLE_MS', check.milliseconds(1000, 7 * day)),
+  'pins.maxLifeMs': setting(null, check.milliseconds(1000, 7 * day)),
+  'pins.known': setting(null, check.wholeNumber({ min: 1, max: 10_000_000 })),
+  'pins.flexTypes': setting(null, check.listOf(check.text)),
+  'pins.maxLanes': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
+  'log.level': setting('LOG_LEVEL', check.oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent')),
+} as const
+
+type Settings = typeof settings
+export type Config = { readonly [Key in keyof Settings]: ReturnType<Settings[Key]['check']> }
+export type Environment = { readonly [name: string]: string | undefined }
+
+export const settingKeys = Object.keys(settings) as (keyof Settings)[]
+
+/** All that is wrong, one line each, ready to print. */
+export class ConfigError extends Error {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(`the configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+/**
+ * Reads and checks all settings.
+ * @returns a frozen table by key, such as `config['gateway.port']`
+ * @throws ConfigError with every problem, not only the first
+ */
+export function loadConfig(env: Environment = process.env): Config {
+  const problems: string[] = []
+  const defaults = readYaml(new URL('../config/default.yaml', import.meta.url), problems)
+  const file = env.LANEKEEPER_CONFIG ? readYaml(env.LANEKEEPER_CONFIG, problems) : new Map<string, unknown>()
+  const config: { [key: string]: unknown } = {}
+  for (const key of settingKeys) {
+    const { value, source } = findValue(key, env, file, defaults)
+    try {
+      config[key] = settings[key].check(value)
+    } catch (error) {
+      if (!(error instanceof check.Problem)) throw error
+      problems.push(`${source}: ${error.message}`)
+    }
+  }
+  if (problems.length === 0) problems.push(...contradictions(config as Config))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config) as Config
+}
+
+function findValue(
+  key: keyof Settings,
+  env: Environment,
+  file: ReadonlyMap<string, unknown>,
+  defaults: ReadonlyMap<string, unknown>,
+): { value: unknown; source: string } {
+  const { variable } = settings[key]
+  const fromEnv = variable === null ? undefined : env[variable]
+  if (fromEnv !== undefined) return { value: fromEnv, source: `${key} (${variable})` }
+  if (file.has(key)) return { value: file.get(key), source: `${key} (${env.LANEKEEPER_CONFIG})` }
+  return { value: defaults.get(key), source: key }
+}
+
+/** What each setting allows, but not all of them together. */
+function contradictions(config: Config): string[] {
+  const found: string[] = []
+  if (config.role !== 'all' && config['redis.url'] === null) {
+    found.push(
+      `role (ROLE): "${config.role}" needs redis.url (REDIS_URL): without Redis pins live in one process, ` +
+        'so a separate gateway and control could never meet. Set REDIS_URL, or use role all',
+    )
+  }
+  if (config.provider === 'static' && config.role !== 'gateway' && config['static.upstreams'].length === 0) {
+    found.push(
+      'static.upstreams (STATIC_UPSTREAMS): provider static needs at least one, such as 10.0.0.5:8888',
+    )
+  }
+  if (config['gateway.port'] !== 0 && config['gateway.port'] === config['admin.port']) {
+    found.push(`admin.port (ADMIN_PORT): ${config['admin.port']} is the gateway's port too; choose another`)
+  }
+  if (config['pins.idleMs'] > config['pins.maxLifeMs'])
+    found.push('pins.idleMs: is longer than pins.maxLifeMs')
+  found.push(
+    ...repeated('restrictions', config.restrictions),
+    ...repeated('static.upstreams', config['static.upstreams']),
+  )
+  const unknown = config['static.upstreams'].filter(
+    ({ credentials }) => credentials !== null && !(credentials in config.credentials),
+  )
+  found.push(
+    ...unknown.map(
+      ({ id, credentials }) =>
+        `static.upstreams: "${id}" names credentials "${credentials}", which credentials does not hold`,
+    ),
+  )
+  return found
+}
+
+function repeated(key: string, rows: readonly { readonly id: string }[]): string[] {
+  const ids = rows.map(({ id }) => id)
+  const twice = new Set(ids.filter((id, index) => ids.indexOf(id) !== index))
+  return [...twice].map((id) => `${key}: the id "${id}" stands there twice`)
+}
+
+/** Leaves by dotted key. A table that is itself one setting (`credentials`) is a leaf. */
+function readYaml(path: string | URL, problems: string[]): Map<string, unknown> {
+  const leaves = new Map<string, unknown>()
+  try {
+    const document = parseDocument(readFileSync(path, 'utf8'))
+    problems.push(...document.errors.map((error) => `${String(path)}: ${error.message.split('\n')[0]}`))
+    if (document.errors.length === 0)
+      collect(check.record(document.toJS() ?? {}), '', leaves, problems, String(path))
+  } catch (error) {
+    problems.push(`${String(path)}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return leaves
+}
+
+function collect(
+  table: { readonly [key: string]: unknown },
+  prefix: string,
+  leaves: Map<string, unknown>,
+  problems: string[],
+  path: string,
+): void {
+  for (const [name, value] of Object.entries(table)) {
+    const key = prefix + name
+    if (Object.hasOwn(settings, key)) leaves.set(key, value)
+    else if (isGroup(key) && typeof value === 'object' && value !== null)
+      collect(check.record(value), `${key}.`, leaves, problems, path)
+    else problems.push(`${path}: unknown setting "${key}"; config/default.yaml lists all`)
+  }
+}
+
+function isGroup(key: string): boolean {
+  return settingKeys.some((setting) => setting.startsWith(`${key}.`))
+}
+
+function setting<T>(variable: string | null, check: Check<T>): { variable: string | null; check: Check<T> } {
+  return { variable, check }
+}

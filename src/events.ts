@@ -1,0 +1,73 @@
+// Facts that anyone may publish and anyone may hear; nobody answers. Log lines and metrics are made from
+// these, so no other part knows that either exists. Imports types.
+
+import { EventEmitter } from 'node:events'
+import type { ErrorCode } from './errors.ts'
+import type { Job, Lane, Target } from './types.ts'
+
+export type TunnelEnd = 'client' | 'upstream' | 'idle' | 'life' | 'stop' | 'client_reset' | 'upstream_reset'
+
+type Request = {
+  readonly requestId: string
+  readonly job: Job
+  readonly target: Target
+  readonly upstream: string
+}
+
+export type Facts = {
+  /** A CONNECT was answered 200, or a plain request found its upstream. */
+  tunnel_opened: [
+    Request & {
+      readonly road: 'connect' | 'http' | 'upgrade'
+      readonly egressIp: string | null
+      readonly setupMs: number
+    },
+  ]
+  tunnel_closed: [
+    Request & {
+      readonly bytesUp: number
+      readonly bytesDown: number
+      readonly endedBy: TunnelEnd
+      readonly ms: number
+    },
+  ]
+  /** A request ended in an error of ours. `job` and `target` as far as they were read. */
+  request_refused: [
+    {
+      readonly requestId: string
+      readonly code: ErrorCode
+      readonly status: number
+      readonly detail: string
+      readonly job: Job | null
+      readonly target: Target | null
+      readonly upstream: string | null
+    },
+  ]
+  pin_made: [{ readonly job: Job; readonly lane: Lane; readonly upstream: string; readonly version: number }]
+  /** `fresh`: the first dial failed; `flex`: its upstream is gone and its type may change upstreams. */
+  pin_moved: [
+    { readonly job: Job; readonly from: string; readonly to: string; readonly reason: 'fresh' | 'flex' },
+  ]
+  pin_released: [{ readonly jobId: string; readonly upstream: string; readonly by: 'job' | 'operator' }]
+  pin_lost: [{ readonly job: Job; readonly upstream: string }]
+  /** What a job says of its upstream: `blocked`, say. */
+  job_reported: [{ readonly job: Job; readonly upstream: string | null; readonly outcome: string }]
+  /** The upstream itself was at fault (design 4). */
+  upstream_blamed: [{ readonly upstream: string; readonly detail: string }]
+  /** No new jobs from this gateway until the time is over. */
+  upstream_set_aside: [{ readonly upstream: string; readonly forMs: number }]
+  /** The upstream took our CONNECT and said nothing in time: only a probe can tell whose fault it is. */
+  probe_wanted: [{ readonly upstream: string }]
+  snapshot_loaded: [{ readonly version: number; readonly upstreams: number; readonly restrictions: number }]
+  snapshot_published: [{ readonly version: number }]
+  store_lost: [{ readonly detail: string }]
+  store_found: []
+  /** A background pass failed; it will run again. */
+  pass_failed: [{ readonly pass: string; readonly error: unknown }]
+}
+
+export type Events = EventEmitter<Facts>
+
+export function makeEvents(): Events {
+  return new EventEmitter<Facts>()
+}

@@ -1,0 +1,53 @@
+// The story of a CONNECT: read, open the tunnel (pin and dial), reply, relay, record.
+
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Job, Target } from '../types.ts'
+import { parseAuthority } from '../routing/target.ts'
+import { holdEarly } from './early.ts'
+import type { RequestStory } from './request.ts'
+import { refuseSocket } from './refuse.ts'
+import { relay } from './relay.ts'
+import { establishedReply } from './reply.ts'
+
+type Parts = {
+  readonly story: RequestStory
+  /** Throws GatewayError for a head that must not go on. */
+  readonly readJob: (req: IncomingMessage) => Job
+  readonly earlyBytes: number
+  /** Gives a connection back to the HTTP parser, for the next request on it. */
+  readonly keepReading: (socket: Socket) => void
+}
+
+export function makeConnect({ story, readJob, earlyBytes, keepReading }: Parts) {
+  function readConnect(req: IncomingMessage): { job: Job; target: Target } {
+    const job = readJob(req)
+    return { job, target: parseAuthority(req.url ?? '') }
+  }
+
+  return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {
+    const request = story.begin('connect')
+    const gone = new AbortController()
+    const early = holdEarly(client, head, earlyBytes, () => gone.abort())
+    try {
+      Object.assign(request, readConnect(req))
+      const tunnel = await story.open(request, gone.signal)
+      const fromClient = early.take()
+      client.write(establishedReply({ upstreamId: tunnel.upstream.id, egressIp: tunnel.upstream.egressIp }))
+      story.carry(request, tunnel, relay(client, tunnel.socket, fromClient))
+    } catch (error) {
+      const fromClient = early.take()
+      const failure = story.refused(request, error, gone.signal)
+      if (failure === null) client.destroy()
+      else if (failure.code === 'proxy_auth_required' && fromClient.length === 0 && !client.readableEnded)
+        challenge(failure)
+      else refuseSocket(client, failure, request.requestId)
+    }
+
+    // git, Chromium and Java send credentials only on the connection that was challenged (facts, section 7).
+    function challenge(failure: Parameters<typeof refuseSocket>[1]): void {
+      client.write(story.challengeBytes(failure, request.requestId))
+      keepReading(client)
+    }
+  }
+}

@@ -1,0 +1,76 @@
+// The headers of a plain request, and of its answer, as they go on (RFC 9110 section 7.6.1). Pure.
+
+/** Names that belong to this hop alone, in lower case. */
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+])
+const framing = new Set(['transfer-encoding', 'content-length', 'host'])
+
+export type Headers = { [name: string]: string[] }
+
+/**
+ * What the target gets: no hop-by-hop header, nothing that the client's Connection names, no identity
+ * (`X-Job-*`, `Proxy-*`), and the Host of the target whatever the client wrote.
+ * @param keepFraming  Transfer-Encoding stays where the body goes on as a stream
+ */
+export function requestHeaders(
+  rawHeaders: readonly string[],
+  authority: string,
+  { keepFraming }: { keepFraming: boolean },
+): Headers {
+  const named = connectionNames(rawHeaders)
+  // Without a prototype: a header named __proto__ is a header like any other.
+  const headers: Headers = Object.create(null)
+  headers['Host'] = [authority]
+  const spelling = new Map<string, string>()
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    const lower = name.toLowerCase()
+    const goesOn = framing.has(lower)
+      ? keepFraming && lower !== 'host'
+      : !isOurs(lower) && !hopByHop.has(lower) && !named.has(lower)
+    if (!goesOn) continue
+    const key = spelling.get(lower) ?? name
+    spelling.set(lower, key)
+    ;(headers[key] ??= []).push(rawHeaders[i + 1]!)
+  }
+  return headers
+}
+
+/** The header lines of an answer that go back to the client; framing is left to whoever writes it. */
+export function responseHeaders(rawHeaders: readonly string[]): [string, string][] {
+  const named = connectionNames(rawHeaders)
+  const lines: [string, string][] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const lower = rawHeaders[i]!.toLowerCase()
+    if (hopByHop.has(lower) || named.has(lower) || lower.startsWith('proxy-')) continue
+    lines.push([rawHeaders[i]!, rawHeaders[i + 1]!])
+  }
+  return lines
+}
+
+/** Names that go no further than this hop, from node:http's joined headers. */
+export function isHopByHop(lowerName: string): boolean {
+  return hopByHop.has(lowerName) || lowerName.startsWith('proxy-')
+}
+
+function isOurs(lower: string): boolean {
+  return lower.startsWith('x-job-') || lower.startsWith('proxy-')
+}
+
+function connectionNames(rawHeaders: readonly string[]): Set<string> {
+  const names = new Set<string>()
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.toLowerCase() !== 'connection') continue
+    for (const name of rawHeaders[i + 1]!.split(',')) names.add(name.trim().toLowerCase())
+  }
+  // A client may not have the framing or the target taken away (hostile inputs E14).
+  for (const name of framing) names.delete(name)
+  return names
+}

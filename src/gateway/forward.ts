@@ -1,0 +1,144 @@
+// The story of a plain http:// request: the same steps as a CONNECT, then http-proxy carries the request
+// inside the tunnel, in origin-form. Nothing of it is parsed by the upstream (design 4).
+//
+// Why http-proxy does only this much (its rewrite http-proxy-3 2.0.1, read and tried 2026-11-20): it writes the
+// absolute form or a normalised path unless told otherwise, and its pass `deleteLength` takes the framing from
+// a DELETE with a chunked body, whose bytes would then arrive as a second request. So: our headers, our path,
+// only its `stream` pass. It aborts the upstream with the client, and pipes both ways, so memory stays flat.
+
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import httpProxy from 'http-proxy'
+import { GatewayError } from '../errors.ts'
+import type { TunnelEnd } from '../events.ts'
+import { formatTarget, parseHttpUrl } from '../routing/target.ts'
+import type { Job, Target } from '../types.ts'
+import { isHopByHop, requestHeaders } from './forward-headers.ts'
+import { headerValues } from './head.ts'
+import type { Relay } from './relay.ts'
+import type { RequestStory } from './request.ts'
+import { refuseResponse } from './refuse.ts'
+import { TunnelAgent } from './tunnel-agent.ts'
+
+type Parts = {
+  readonly story: RequestStory
+  /** Throws GatewayError for a head that must not go on. */
+  readonly readJob: (req: IncomingMessage) => Job
+}
+
+export function makeForward({ story, readJob }: Parts) {
+  const proxy = makeProxy()
+
+  return async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const request = story.begin('http')
+    const gone = new AbortController()
+    res.once('close', () => gone.abort())
+    try {
+      const { job, target, path } = readPlain(req, readJob)
+      Object.assign(request, { job, target })
+      const tunnel = await story.open(request, gone.signal)
+      story.carry(request, tunnel, carryRequest(tunnel.socket, req, res))
+      send(req, res, tunnel.socket, target, path)
+    } catch (error) {
+      const failure = story.refused(request, error, gone.signal)
+      if (failure) refuseResponse(req, res, failure, request.requestId)
+    }
+
+    function send(
+      req: IncomingMessage,
+      res: ServerResponse,
+      socket: Socket,
+      target: Target,
+      path: string,
+    ): void {
+      req.url = path
+      req.headers = requestHeaders(req.rawHeaders, httpAuthority(target), { keepFraming: true }) as never
+      const agent = new TunnelAgent(socket, (outgoing) => prepare(outgoing, req, res, path))
+      proxy.web(
+        req,
+        res,
+        { target: { protocol: 'http:', host: target.host, port: target.port }, agent },
+        (error) => {
+          if (!gone.signal.aborted) refuseResponse(req, res, brokenExchange(error), request.requestId)
+        },
+      )
+    }
+  }
+}
+
+/** @throws GatewayError */
+export function readPlain(
+  req: IncomingMessage,
+  readJob: (req: IncomingMessage) => Job,
+): { job: Job; target: Target; path: string } {
+  const job = readJob(req)
+  if (req.httpVersion === '1.1' && headerValues(req, 'host').length !== 1) {
+    throw new GatewayError('bad_request', { detail: 'HTTP/1.1 asks for exactly one Host header.' })
+  }
+  return { job, ...parseHttpUrl(req.url ?? '') }
+}
+
+/** Host without the port that http:// has anyway. */
+export function httpAuthority(target: Target): string {
+  const authority = formatTarget(target)
+  return target.port === 80 ? authority.slice(0, -':80'.length) : authority
+}
+
+/** http-proxy normalises the path; what the client wrote goes on. A 100 comes from the target, or not at all. */
+function prepare(outgoing: ClientRequest, req: IncomingMessage, res: ServerResponse, path: string): void {
+  if (!outgoing.headersSent) outgoing.path = path
+  if (req.headers['Expect'] !== undefined) outgoing.once('continue', () => res.writeContinue())
+}
+
+function makeProxy() {
+  const proxy = httpProxy.createProxyServer({
+    prependPath: false,
+    toProxy: true,
+    preserveHeaderKeyCase: true,
+  })
+  const passes = proxy as unknown as { webPasses: ((...args: never[]) => unknown)[] }
+  passes.webPasses = passes.webPasses.filter((pass) => pass.name === 'stream')
+  proxy.on('proxyRes', (answer, req, res) => {
+    for (const name of Object.keys(answer.headers))
+      if (isHopByHop(name) && name !== 'transfer-encoding') delete answer.headers[name]
+    req.headers.connection = 'keep-alive'
+    // Without a listener node:http says nothing of an answer that breaks off, and the client would wait for ever.
+    answer.once('error', () => req.socket.resetAndDestroy())
+    if (res.destroyed) answer.destroy()
+  })
+  return proxy
+}
+
+function brokenExchange(cause: unknown): GatewayError {
+  return new GatewayError(
+    'upstream_failed',
+    { detail: 'The connection broke before the target had answered.' },
+    { cause },
+  )
+}
+
+/** A plain request as the registry of tunnels sees it. */
+function carryRequest(socket: Socket, req: IncomingMessage, res: ServerResponse): Relay {
+  const readBefore = socket.bytesRead
+  const writtenBefore = socket.bytesWritten
+  let endedBy: TunnelEnd = 'upstream'
+  res.once('close', () => {
+    if (!res.writableFinished) endedBy = endedBy === 'upstream' ? 'client' : endedBy
+  })
+  const ended = new Promise<void>((resolve) => {
+    socket.once('close', () => resolve())
+    if (socket.destroyed) resolve()
+  })
+  return {
+    ended: ended.then(() => ({
+      bytesUp: socket.bytesWritten - writtenBefore,
+      bytesDown: socket.bytesRead - readBefore,
+      endedBy,
+    })),
+    bytes: () => socket.bytesRead + socket.bytesWritten + req.socket.bytesWritten,
+    close(why) {
+      endedBy = why
+      socket.destroy()
+    },
+  }
+}

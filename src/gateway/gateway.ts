@@ -1,0 +1,223 @@
+// The data plane of one process, put together: what `main` starts and stops.
+
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { GatewayError, isGatewayError } from '../errors.ts'
+import type { Events } from '../events.ts'
+import { startLoop } from '../loop.ts'
+import { makeFleetView } from '../routing/fleet-view.ts'
+import { readIdentity } from '../routing/job.ts'
+import { makeKnownPins } from '../routing/known-pins.ts'
+import { makePinning } from '../routing/pin.ts'
+import type { TargetGuard } from '../routing/target-guard.ts'
+import { makeTouches } from '../routing/touches.ts'
+import type { PinLife, TrafficStore } from '../store/store.ts'
+import type { Job, Target, Upstream } from '../types.ts'
+import { makeConnect } from './connect.ts'
+import { makeConnectFailures } from './connect-failures.ts'
+import { dial } from './dial.ts'
+import { makeForward } from './forward.ts'
+import { checkHead } from './head.ts'
+import { makeHeartbeat } from './heartbeat.ts'
+import { makeJobApi } from './job-api.ts'
+import { makeOpenTunnel } from './open-tunnel.ts'
+import { makeRequestStory } from './request.ts'
+import type { Resolver } from './resolver.ts'
+import { makeGatewayServer } from './server.ts'
+import { makeSources } from './sources.ts'
+import { makeTunnels } from './tunnels.ts'
+import { makeUpgrade } from './upgrade.ts'
+import { makeUpstreamLoad } from './upstream-load.ts'
+
+export type GatewaySettings = {
+  readonly tokens: readonly string[]
+  readonly allowSources: readonly string[]
+  readonly maxTunnels: number
+  readonly headTimeoutMs: number
+  readonly headBytes: number
+  readonly headLines: number
+  readonly keepAliveMs: number
+  readonly earlyBytes: number
+  readonly tunnelIdleMs: number
+  readonly tunnelMaxLifeMs: number
+  readonly connectTimeoutMs: number
+  readonly replyTimeoutMs: number
+  readonly tunnelsPerUpstream: number
+  readonly failedConnects: number
+  readonly refuseMs: number
+  readonly knownPins: number
+  readonly flexTypes: readonly string[]
+  readonly life: PinLife
+}
+
+type Parts = {
+  readonly gatewayId: string
+  readonly settings: GatewaySettings
+  readonly store: TrafficStore
+  readonly resolver: Resolver | null
+  /** Made for the fleet that this gateway sees, since targets may not be upstreams. */
+  readonly makeGuard: (fleet: () => readonly Target[]) => TargetGuard
+  readonly credentialsOf: (upstream: Upstream) => string | null
+  readonly events: Events
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export type Gateway = ReturnType<typeof makeGateway>
+
+export function makeGateway({
+  gatewayId,
+  settings,
+  store,
+  resolver,
+  makeGuard,
+  credentialsOf,
+  events,
+  now,
+}: Parts) {
+  const { life } = settings
+  let stopping = false
+
+  const known = makeKnownPins({ limit: settings.knownPins, gatewayId })
+  const fleet = makeFleetView({ snapshots: store.snapshots, events })
+  const load = makeUpstreamLoad({ maxTunnels: settings.tunnelsPerUpstream })
+  const failures = makeConnectFailures({
+    limit: settings.failedConnects,
+    refuseMs: settings.refuseMs,
+    events,
+    now,
+  })
+  const tunnels = makeTunnels({
+    max: settings.maxTunnels,
+    idleMs: settings.tunnelIdleMs,
+    maxLifeMs: settings.tunnelMaxLifeMs,
+    now,
+  })
+  const guard = makeGuard(() => fleet.upstreams())
+  const pinning = makePinning({
+    gatewayId,
+    pins: store.pins,
+    known,
+    fleet,
+    life,
+    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full.size > 0 }),
+    flexTypes: settings.flexTypes,
+    events,
+    now,
+  })
+  const openTunnel = makeOpenTunnel({
+    pinning,
+    findTarget: (target) => findTarget(target, guard, resolver),
+    dial,
+    load,
+    failures,
+    limits: settings,
+    credentialsOf,
+    events,
+    now,
+  })
+  const story = makeRequestStory({
+    gatewayId,
+    openTunnel,
+    tunnels,
+    pinning,
+    isStopping: () => stopping,
+    events,
+    now,
+  })
+  const touches = makeTouches({ pins: store.pins, known, life, now })
+  const heartbeat = makeHeartbeat({ gatewayId, heartbeats: store.heartbeats, fleet, known, load, events })
+
+  function readJob(req: IncomingMessage, allowAuthorization = false): Job {
+    checkHead(req, { maxLines: settings.headLines })
+    const { tokens } = settings
+    return readIdentity(req.rawHeaders, { tokens, tokenRequired: tokens.length > 0, allowAuthorization })
+  }
+
+  const roads = { story, readJob: (req: IncomingMessage) => readJob(req), earlyBytes: settings.earlyBytes }
+  const server = makeGatewayServer({
+    limits: settings,
+    sources: makeSources({ allow: settings.allowSources, tokens: settings.tokens }),
+    connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
+    upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
+    forward: makeForward(roads),
+    jobApi: makeJobApi({ readJob: (req) => readJob(req, true), pinning, known, fleet, events }),
+  })
+
+  const touchEveryMs = Math.min(1000, life.idleMs / 8)
+  const loops = [
+    startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
+    startLoop('touches', () => flush(), { everyMs: touchEveryMs, events }),
+  ]
+  events.on('snapshot_loaded', () => failures.keepOnly((id) => fleet.upstream(id) !== null))
+
+  async function flush(): Promise<void> {
+    try {
+      await touches.flush()
+    } catch (error) {
+      // What was not sent stays for the next time; the heartbeat says that the store is away.
+      if (!isGatewayError(error, 'store_unavailable')) throw error
+    }
+  }
+
+  return {
+    listen: (address: { host: string; port: number }): Promise<AddressInfo> => server.listen(address),
+    sources: makeSources({ allow: settings.allowSources, tokens: settings.tokens }).summary,
+    fleet,
+    known,
+    load,
+    tunnels,
+    pinning,
+
+    get connections(): number {
+      return server.connections
+    },
+
+    get storeAnswers(): boolean {
+      return heartbeat.storeAnswers
+    },
+
+    /** What keeps a job that comes now from being served. */
+    missing(): string[] {
+      const missing = []
+      if (stopping) missing.push('this gateway is stopping')
+      if (fleet.version === 0) missing.push('no fleet is loaded yet')
+      if (!heartbeat.storeAnswers) missing.push('the store of pins does not answer')
+      return missing
+    },
+
+    /** Reads the fleet now, rather than with the next heartbeat. */
+    beat: () => heartbeat.beat(),
+
+    /**
+     * No new connections; open tunnels end by themselves until the signal aborts, then they are reset.
+     * The last touches and the sign-off are tried once: the store may be away.
+     */
+    async stop(deadline: AbortSignal): Promise<void> {
+      stopping = true
+      server.stopAccepting()
+      await tunnels.none(deadline)
+      tunnels.closeAll('stop')
+      server.destroyAll()
+      for (const loop of loops) await loop.stop()
+      tunnels.stop()
+      await flush()
+      await heartbeat.signOff().catch(() => undefined)
+    },
+  }
+}
+
+/** The name is checked, then every address; one that may not be reached refuses the whole name (design 4). */
+async function findTarget(
+  target: Target,
+  guard: TargetGuard,
+  resolver: Resolver | null,
+): Promise<readonly Target[]> {
+  guard.checkName(target)
+  if (resolver === null) return [target]
+  const addresses = await resolver.resolve(target.host)
+  for (const address of addresses) guard.checkAddress(address, target)
+  if (addresses.length === 0)
+    throw new GatewayError('target_failed', { detail: `The name ${target.host} has no address.` })
+  return addresses.map((host) => ({ host, port: target.port }))
+}

@@ -1,0 +1,48 @@
+// What a request head must be before anything else is looked at (hostile inputs, section 2.1). Pure.
+// node:http has parsed it by now; here stand the checks that its parser leaves to us.
+
+import type { IncomingMessage } from 'node:http'
+import { GatewayError, type HeadReason } from '../errors.ts'
+
+export type Head = Pick<IncomingMessage, 'method' | 'url' | 'httpVersion' | 'rawHeaders'>
+
+/** @throws GatewayError bad_request */
+export function checkHead(head: Head, { maxLines }: { maxLines: number }): void {
+  if (head.httpVersion !== '1.1' && head.httpVersion !== '1.0') {
+    refuse('version_unknown', `HTTP version ${head.httpVersion} is not spoken here; use HTTP/1.1.`)
+  }
+  if (head.rawHeaders.length / 2 > maxLines) {
+    refuse('head_too_large', `The head has more than ${maxLines} header lines.`)
+  }
+  if (head.method === 'TRACE')
+    refuse('method_not_allowed', 'TRACE would send the credentials back; it is not allowed.')
+  checkFraming(head)
+}
+
+function checkFraming(head: Head): void {
+  const codings = headerValues(head, 'transfer-encoding')
+  const hasLength = headerValues(head, 'content-length').length > 0
+  if (head.method === 'CONNECT') {
+    if (codings.length > 0 || hasLength)
+      refuse(null, 'A CONNECT has no body: leave Content-Length and Transfer-Encoding out.')
+    return
+  }
+  if (codings.length === 0) return
+  if (head.httpVersion === '1.0') refuse(null, 'HTTP/1.0 knows no Transfer-Encoding.')
+  if (codings.length > 1 || codings[0]!.trim().toLowerCase() !== 'chunked') {
+    refuse('not_implemented', 'Only Transfer-Encoding: chunked is spoken here.')
+  }
+}
+
+/** All values of a header, in order; node:http joins or drops repeated ones. */
+export function headerValues({ rawHeaders }: Pick<Head, 'rawHeaders'>, name: string): string[] {
+  const values: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.toLowerCase() === name) values.push(rawHeaders[i + 1]!)
+  }
+  return values
+}
+
+function refuse(reason: HeadReason | null, detail: string): never {
+  throw new GatewayError('bad_request', reason === null ? { detail } : { detail, reason })
+}

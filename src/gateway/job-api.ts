@@ -1,0 +1,103 @@
+// What the calling job may ask of the gateway itself, on the gateway's port, since jobs reach no other (design 11):
+// GET /v1/job (which upstream, which IP), DELETE /v1/job (release), POST /v1/job/report.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { GatewayError } from '../errors.ts'
+import type { Events } from '../events.ts'
+import { presentJob } from '../routing/present-job.ts'
+import type { FleetView } from '../routing/fleet-view.ts'
+import type { KnownPins } from '../routing/known-pins.ts'
+import type { Pinning } from '../routing/pin.ts'
+import type { Job } from '../types.ts'
+import { asGatewayError, refuseResponse } from './refuse.ts'
+
+const maxReportBytes = 4096
+const outcomes = ['ok', 'blocked', 'captcha', 'rate_limited'] as const
+export type Outcome = (typeof outcomes)[number]
+
+type Parts = {
+  readonly readJob: (req: IncomingMessage) => Job
+  readonly pinning: Pinning
+  readonly known: KnownPins
+  readonly fleet: FleetView
+  readonly events: Events
+}
+
+export function makeJobApi({ readJob, pinning, known, fleet, events }: Parts) {
+  const routes: {
+    readonly [route: string]: (req: IncomingMessage, res: ServerResponse, job: Job) => Promise<void>
+  } = {
+    async 'GET /v1/job'(_, res, job) {
+      const pin = await pinning.read(job.id)
+      if (!pin)
+        throw new GatewayError('not_found', {
+          detail: 'This job is not pinned: it has made no request yet, or it is over.',
+          job: job.id,
+        })
+      sendJson(res, 200, presentJob(pin, fleet.upstream(pin.upstreamId), known.get(job.id)?.tunnels ?? 0))
+    },
+
+    async 'DELETE /v1/job'(_, res, job) {
+      await pinning.release(job.id, 'job')
+      res.writeHead(204).end()
+    },
+
+    async 'POST /v1/job/report'(req, res, job) {
+      const outcome = readOutcome(await readBody(req))
+      const pin = await pinning.read(job.id)
+      events.emit('job_reported', { job, upstream: pin?.upstreamId ?? null, outcome })
+      sendJson(res, 202, { accepted: true })
+    },
+  }
+
+  return async (req: IncomingMessage, res: ServerResponse, requestId: string): Promise<void> => {
+    try {
+      const route = routes[`${req.method} ${req.url?.split('?')[0]}`]
+      if (!route) throw unknownRoute()
+      await route(req, res, readJob(req))
+    } catch (error) {
+      refuseResponse(req, res, asGatewayError(error), requestId)
+    }
+  }
+}
+
+function unknownRoute(): GatewayError {
+  return new GatewayError('bad_request', {
+    detail:
+      'This is a forward proxy: send CONNECT host:port or an absolute http:// URL. For itself it answers only ' +
+      'GET /v1/job, DELETE /v1/job and POST /v1/job/report.',
+  })
+}
+
+async function readBody(req: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > maxReportBytes)
+      throw new GatewayError('bad_request', { detail: `A report is at most ${maxReportBytes} bytes long.` })
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function readOutcome(body: string): Outcome {
+  let found: unknown
+  try {
+    found = (JSON.parse(body) as { outcome?: unknown } | null)?.outcome
+  } catch {
+    found = undefined
+  }
+  const outcome = outcomes.find((known) => known === found)
+  if (outcome) return outcome
+  throw new GatewayError('bad_request', {
+    detail: `A report is JSON such as {"outcome": "blocked"}; outcomes are ${outcomes.join(', ')}.`,
+  })
+}
+
+function sendJson(res: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body)
+  res
+    .writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+    .end(text)
+}

@@ -1,0 +1,119 @@
+// What every road of a request has in common: its id and its times, the tunnel and its end, and the facts
+// that are published about it. Exactly one of `tunnel_closed` and `request_refused` ends a story.
+
+import type { GatewayError } from '../errors.ts'
+import type { Events, Facts } from '../events.ts'
+import type { Pinning } from '../routing/pin.ts'
+import type { Job, Target } from '../types.ts'
+import { GatewayError as Failure } from '../errors.ts'
+import type { OpenTunnel, StandingTunnel } from './open-tunnel.ts'
+import { asGatewayError } from './refuse.ts'
+import { errorBytes } from './reply.ts'
+import type { Relay } from './relay.ts'
+import type { Tunnels } from './tunnels.ts'
+
+type Road = Facts['tunnel_opened'][0]['road']
+
+/** `job` and `target` are filled in as they are read. */
+export type Request = {
+  readonly requestId: string
+  readonly road: Road
+  readonly startedMs: number
+  job: Job | null
+  target: Target | null
+}
+
+export type RequestStory = ReturnType<typeof makeRequestStory>
+
+type Parts = {
+  readonly gatewayId: string
+  readonly openTunnel: OpenTunnel
+  readonly tunnels: Tunnels
+  readonly pinning: Pinning
+  readonly isStopping: () => boolean
+  readonly events: Events
+  readonly now: () => number
+}
+
+export function makeRequestStory({
+  gatewayId,
+  openTunnel,
+  tunnels,
+  pinning,
+  isStopping,
+  events,
+  now,
+}: Parts) {
+  let requests = 0
+
+  function facts({ requestId, job, target }: Request, tunnel: StandingTunnel) {
+    return { requestId, job: job!, target: target!, upstream: tunnel.upstream.id }
+  }
+
+  return {
+    begin(road: Road): Request {
+      requests += 1
+      return { requestId: `${gatewayId}-${requests}`, road, startedMs: now(), job: null, target: null }
+    },
+
+    /** @throws GatewayError; the signal's reason once the client has gone */
+    async open(request: Request, signal: AbortSignal): Promise<StandingTunnel> {
+      if (isStopping())
+        throw new Failure('overloaded', { detail: 'This gateway is stopping. Try another one.' })
+      if (tunnels.isFull)
+        throw new Failure('overloaded', {
+          detail: 'This gateway carries all the tunnels that it may. Try again.',
+        })
+      return openTunnel(request.job!, request.target!, signal)
+    },
+
+    /** Counts the tunnel until its relay has ended, and lets its pin go then. */
+    carry(request: Request, tunnel: StandingTunnel, relay: Relay): void {
+      const openedMs = now()
+      const open = {
+        requestId: request.requestId,
+        job: request.job!,
+        target: request.target!,
+        upstreamId: tunnel.upstream.id,
+        openedMs,
+        relay,
+      }
+      tunnels.add(open)
+      const setupMs = openedMs - request.startedMs
+      events.emit('tunnel_opened', {
+        ...facts(request, tunnel),
+        road: request.road,
+        egressIp: tunnel.upstream.egressIp,
+        setupMs,
+      })
+      void relay.ended.then((end) => {
+        tunnels.remove(open)
+        pinning.letGo(tunnel.pin)
+        events.emit('tunnel_closed', { ...facts(request, tunnel), ...end, ms: now() - openedMs })
+      })
+    },
+
+    /** @returns what to tell the client; null where it has left */
+    refused(request: Request, error: unknown, signal: AbortSignal): GatewayError | null {
+      const left = signal.aborted
+      const failure = left
+        ? new Failure('bad_request', { detail: 'The client left before it had an answer.' }, { cause: error })
+        : asGatewayError(error)
+      if (!left && failure !== error) events.emit('pass_failed', { pass: 'request', error })
+      events.emit('request_refused', {
+        requestId: request.requestId,
+        code: failure.code,
+        status: left ? 499 : failure.status,
+        detail: failure.fields.detail,
+        job: request.job,
+        target: request.target,
+        upstream: failure.fields.upstream ?? null,
+      })
+      return left ? null : failure
+    },
+
+    challengeBytes(failure: GatewayError, requestId: string): Buffer | string {
+      return errorBytes(failure, { keepAlive: true, requestId })
+    },
+  }
+}

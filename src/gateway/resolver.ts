@@ -1,0 +1,94 @@
+// Names to addresses, kept for as long as DNS says. Requests for the same name share one look-up; a failure
+// is never kept, so one lost packet cannot poison a name.
+
+import { isIP } from 'node:net'
+import { GatewayError } from '../errors.ts'
+
+export type Address = { readonly address: string; readonly ttlMs: number }
+/** @throws an error whose `code` is one of node:dns; none found is an empty list or ENOTFOUND/ENODATA */
+export type Lookup = (host: string, signal: AbortSignal) => Promise<readonly Address[]>
+export type Resolver = ReturnType<typeof makeResolver>
+
+const maxNames = 10_000
+const maxAddresses = 16
+/** TTLs of 0 and of weeks are both seen in the wild; between these they are obeyed. */
+const ttlBounds = { minMs: 1000, maxMs: 300_000 }
+
+export function makeResolver(parts: {
+  readonly lookup: Lookup
+  readonly timeoutMs: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}) {
+  const { lookup, timeoutMs, now } = parts
+  const kept = new Map<string, { readonly addresses: readonly string[]; readonly untilMs: number }>()
+  const asking = new Map<string, Promise<readonly string[]>>()
+
+  async function ask(host: string): Promise<readonly string[]> {
+    const found = (await within(host, timeoutMs, lookup)).slice(0, maxAddresses)
+    if (found.length === 0) throw notFound(host, 'no address')
+    const ttlMs = Math.min(...found.map((address) => address.ttlMs))
+    const addresses = found.map(({ address }) => address)
+    keep(host, addresses, Math.min(Math.max(ttlMs, ttlBounds.minMs), ttlBounds.maxMs))
+    return addresses
+  }
+
+  function keep(host: string, addresses: readonly string[], ttlMs: number): void {
+    kept.delete(host)
+    const oldest = kept.size >= maxNames ? kept.keys().next().value : undefined
+    if (oldest !== undefined) kept.delete(oldest)
+    kept.set(host, { addresses, untilMs: now() + ttlMs })
+  }
+
+  return {
+    /**
+     * @returns address literals, best first; the host itself where it is one
+     * @throws GatewayError target_failed, target_timeout
+     */
+    async resolve(host: string): Promise<readonly string[]> {
+      if (isIP(host) !== 0) return [host]
+      const known = kept.get(host)
+      if (known && now() < known.untilMs) return known.addresses
+      let answer = asking.get(host)
+      if (!answer) {
+        answer = ask(host).finally(() => asking.delete(host))
+        asking.set(host, answer)
+      }
+      return answer
+    },
+  }
+}
+
+async function within(host: string, timeoutMs: number, lookup: Lookup): Promise<readonly Address[]> {
+  const signal = AbortSignal.timeout(timeoutMs)
+  const timedOut = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(tooSlow(host, timeoutMs)), { once: true })
+  })
+  try {
+    return await Promise.race([lookup(host, signal), timedOut])
+  } catch (error) {
+    if (error instanceof GatewayError) throw error
+    throw translate(host, timeoutMs, error as NodeJS.ErrnoException)
+  }
+}
+
+function translate(host: string, timeoutMs: number, error: NodeJS.ErrnoException): GatewayError {
+  if (error.code === 'ETIMEOUT' || error.code === 'ECANCELLED') return tooSlow(host, timeoutMs, error)
+  return notFound(host, error.code ?? error.message, error)
+}
+
+function tooSlow(host: string, timeoutMs: number, cause?: unknown): GatewayError {
+  return new GatewayError(
+    'target_timeout',
+    { detail: `The name ${host} was not resolved within ${timeoutMs} ms.` },
+    { cause },
+  )
+}
+
+function notFound(host: string, why: string, cause?: unknown): GatewayError {
+  return new GatewayError(
+    'target_failed',
+    { detail: `The name ${host} does not resolve (${why}).`, token: 'dns_error' },
+    { cause },
+  )
+}

@@ -1,0 +1,142 @@
+// The listener: connections in, limits on heads, each request handed to its road, and the end of it all.
+
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { GatewayError, type HeadReason } from '../errors.ts'
+import type { Sources } from './sources.ts'
+import { asGatewayError, refuseResponse, refuseSocket } from './refuse.ts'
+
+export type SocketRoad = (req: IncomingMessage, socket: Socket, head: Buffer) => Promise<void>
+export type ResponseRoad = (req: IncomingMessage, res: ServerResponse) => Promise<void>
+
+type Parts = {
+  readonly limits: {
+    readonly headTimeoutMs: number
+    readonly headBytes: number
+    readonly keepAliveMs: number
+  }
+  readonly sources: Sources
+  readonly connect: SocketRoad
+  readonly upgrade: SocketRoad
+  readonly forward: ResponseRoad
+  readonly jobApi: (req: IncomingMessage, res: ServerResponse, requestId: string) => Promise<void>
+}
+
+export type GatewayServer = ReturnType<typeof makeGatewayServer>
+
+export function makeGatewayServer({ limits, sources, connect, upgrade, forward, jobApi }: Parts) {
+  const sockets = new Set<Socket>()
+  let heads = 0
+  const server = createServer({
+    maxHeaderSize: limits.headBytes,
+    headersTimeout: limits.headTimeoutMs,
+    // Node looks for late heads only this often; its default of 30 s would make 5 s mean 30 (hostile inputs 0.9).
+    connectionsCheckingInterval: Math.min(500, limits.headTimeoutMs),
+    // Bodies may take as long as they move: the idle limit of their tunnel ends them.
+    requestTimeout: 0,
+    keepAliveTimeout: limits.keepAliveMs,
+    // Node answers a missing Host itself, bare (hostile inputs E5); we say what is wrong.
+    requireHostHeader: false,
+    noDelay: true,
+  })
+
+  server.on('connection', (socket) => {
+    // A challenged CONNECT is handed back here, so a socket may come twice.
+    if (sockets.has(socket)) return
+    sockets.add(socket)
+    // Before anything else: a reset while nobody listens would end the process (hostile inputs 0.4).
+    socket.on('error', () => {})
+    socket.once('close', () => sockets.delete(socket))
+    if (sources.allows(socket.remoteAddress)) return
+    refuseSocket(socket, sourceRefused(), requestId())
+  })
+  server.on('connect', (req, socket, head) => void connect(req, socket as Socket, head))
+  server.on('upgrade', (req, socket, head) => void upgrade(req, socket as Socket, head))
+  server.on('request', onRequest)
+  server.on('checkContinue', onRequest)
+  server.on('checkExpectation', (req, res) => {
+    refuseResponse(
+      req,
+      res,
+      headError('expectation_unknown', 'The only expectation known here is 100-continue.'),
+      requestId(),
+    )
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket as Socket))
+
+  function requestId(): string {
+    heads += 1
+    return `head-${heads}`
+  }
+
+  function onRequest(req: IncomingMessage, res: ServerResponse): void {
+    const isOwn = req.url?.startsWith('/') || req.url === '*'
+    void (isOwn ? jobApi(req, res, requestId()) : forward(req, res))
+  }
+
+  return {
+    /** @throws the listen error, such as EADDRINUSE */
+    listen({ host, port }: { host: string; port: number }): Promise<AddressInfo> {
+      return new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          resolve(server.address() as AddressInfo)
+        })
+      })
+    },
+
+    /** Gives a connection back to the HTTP parser, for the next request on it. */
+    keepReading(socket: Socket): void {
+      server.emit('connection', socket)
+      socket.resume()
+    },
+
+    get connections(): number {
+      return sockets.size
+    },
+
+    /** No new connections; idle ones are closed, the others end with their request. */
+    stopAccepting(): void {
+      server.close()
+      server.closeIdleConnections()
+    },
+
+    /** Tunnels are not among node:http's connections any more, so these are all. */
+    destroyAll(): void {
+      for (const socket of sockets) socket.resetAndDestroy()
+    },
+  }
+
+  function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    // An answer is under way on it, or nobody is there: a second answer would be taken for the body of the first.
+    const isBusy = (socket as Socket & { _httpMessage?: unknown })._httpMessage != null
+    if (isBusy || error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    refuseSocket(socket, clientError(error), requestId())
+  }
+}
+
+function clientError(error: NodeJS.ErrnoException): GatewayError {
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    return headError('head_too_large', 'The request head is too long.')
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return headError('head_too_slow', 'The request head did not arrive in time.')
+  return new GatewayError(
+    'bad_request',
+    { detail: `This is not an HTTP/1.1 request (${error.code ?? 'unknown'}).` },
+    { cause: error },
+  )
+}
+
+function headError(reason: HeadReason, detail: string): GatewayError {
+  return new GatewayError('bad_request', { detail, reason })
+}
+
+function sourceRefused(): GatewayError {
+  return asGatewayError(
+    new GatewayError('proxy_auth_required', {
+      detail:
+        'Connections from this address are not taken. Configure gateway.tokens or gateway.allowSources.',
+    }),
+  )
+}

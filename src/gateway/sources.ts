@@ -1,0 +1,46 @@
+// Which addresses may connect at all (design 5): a list; or everybody, where tokens are asked for; or, with
+// neither and bound beyond loopback, loopback and private ranges only.
+
+import { BlockList, isIP } from 'node:net'
+import { addRange } from '../ip-range.ts'
+
+/** RFC 1918, RFC 6598 (carrier-grade NAT, which clouds use for containers), RFC 4193, link-local and loopback. */
+const privateRanges = [
+  '127.0.0.0/8',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+  '::1',
+  'fc00::/7',
+  'fe80::/10',
+]
+
+export type Sources = {
+  allows(address: string | undefined): boolean
+  /** For the line at start. */
+  readonly summary: string
+}
+
+export function makeSources({
+  allow,
+  tokens,
+}: {
+  allow: readonly string[]
+  tokens: readonly string[]
+}): Sources {
+  if (allow.length === 0 && tokens.length > 0)
+    return { allows: () => true, summary: 'any source, with a token' }
+  const ranges = allow.length > 0 ? allow : privateRanges
+  const list = new BlockList()
+  for (const range of ranges) addRange(list, range)
+  return {
+    // BlockList sees ::ffff:10.1.2.3 as the IPv4 address that it is (facts, section 6).
+    allows: (address) => address !== undefined && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4'),
+    summary:
+      allow.length > 0
+        ? `sources ${allow.join(', ')}`
+        : 'loopback and private sources only (no gateway.tokens, no gateway.allowSources)',
+  }
+}

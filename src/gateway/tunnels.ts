@@ -1,0 +1,91 @@
+// The tunnels open in this process: count, list, close, wait until none. One coarse timer for all of them
+// finds the idle and the too old, so that a tunnel costs no timer of its own.
+
+import type { Job, Target } from '../types.ts'
+import type { Relay } from './relay.ts'
+
+export type OpenTunnel = {
+  readonly requestId: string
+  readonly job: Job
+  readonly target: Target
+  readonly upstreamId: string
+  readonly openedMs: number
+  readonly relay: Pick<Relay, 'bytes' | 'close'>
+}
+
+type Watched = { readonly tunnel: OpenTunnel; bytes: number; movedMs: number }
+
+export type Tunnels = ReturnType<typeof makeTunnels>
+
+export function makeTunnels(parts: {
+  readonly max: number
+  readonly idleMs: number
+  readonly maxLifeMs: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}) {
+  const { max, idleMs, maxLifeMs, now } = parts
+  const open = new Map<OpenTunnel, Watched>()
+  const waiting = new Set<() => void>()
+  const timer = setInterval(sweep, Math.min(5000, Math.max(20, idleMs / 10)))
+  timer.unref()
+
+  function sweep(): void {
+    const time = now()
+    for (const watched of open.values()) look(watched, time)
+  }
+
+  function look(watched: Watched, time: number): void {
+    const { relay, openedMs } = watched.tunnel
+    const bytes = relay.bytes()
+    if (bytes !== watched.bytes) {
+      watched.bytes = bytes
+      watched.movedMs = time
+    }
+    if (time - openedMs >= maxLifeMs) relay.close('life')
+    else if (time - watched.movedMs >= idleMs) relay.close('idle')
+  }
+
+  return {
+    sweep,
+
+    get count(): number {
+      return open.size
+    },
+
+    get isFull(): boolean {
+      return open.size >= max
+    },
+
+    list(): OpenTunnel[] {
+      return [...open.keys()]
+    },
+
+    add(tunnel: OpenTunnel): void {
+      open.set(tunnel, { tunnel, bytes: tunnel.relay.bytes(), movedMs: now() })
+    },
+
+    remove(tunnel: OpenTunnel): void {
+      if (!open.delete(tunnel) || open.size > 0) return
+      for (const wake of waiting) wake()
+      waiting.clear()
+    },
+
+    closeAll(why: 'stop'): void {
+      for (const { relay } of open.keys()) relay.close(why)
+    },
+
+    /** Resolves when no tunnel is open, or when the signal aborts. */
+    none(signal: AbortSignal): Promise<void> {
+      if (open.size === 0 || signal.aborted) return Promise.resolve()
+      return new Promise((resolve) => {
+        waiting.add(resolve)
+        signal.addEventListener('abort', () => resolve(), { once: true })
+      })
+    },
+
+    stop(): void {
+      clearInterval(timer)
+    },
+  }
+}

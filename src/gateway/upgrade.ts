@@ -1,0 +1,170 @@
+// The story of an absolute-form request with `Upgrade` (WebSocket). The tunnel carries the request; once the
+// target has said 101, the two connections are joined like those of a CONNECT. Before that not one byte
+// of the client goes on, and without a 101 its connection ends with the answer (hostile inputs E17).
+//
+// node:http and our own relay, not http-proxy's `ws`: that one ends a client in good order when the target
+// was reset (http-proxy-3 2.0.1, ws-incoming.ts), and a reset is never turned into an orderly end here.
+
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { GatewayError } from '../errors.ts'
+import type { Job } from '../types.ts'
+import { holdEarly, type Early } from './early.ts'
+import { requestHeaders, responseHeaders } from './forward-headers.ts'
+import { httpAuthority, readPlain } from './forward.ts'
+import { headerValues } from './head.ts'
+import type { StandingTunnel } from './open-tunnel.ts'
+import { relay, type Relay } from './relay.ts'
+import type { Request, RequestStory } from './request.ts'
+import { refuseSocket } from './refuse.ts'
+import { TunnelAgent } from './tunnel-agent.ts'
+
+type Parts = {
+  readonly story: RequestStory
+  readonly readJob: (req: IncomingMessage) => Job
+  readonly earlyBytes: number
+  readonly replyTimeoutMs: number
+}
+
+export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Parts) {
+  return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {
+    const request = story.begin('upgrade')
+    const gone = new AbortController()
+    const early = holdEarly(client, head, earlyBytes, () => gone.abort())
+    try {
+      const { path } = Object.assign(request, readUpgrade(req, readJob))
+      const tunnel = await story.open(request, gone.signal)
+      await exchange(req, client, tunnel, { request, path, early, signal: gone.signal })
+    } catch (error) {
+      early.take()
+      const failure = story.refused(request, error, gone.signal)
+      if (failure) refuseSocket(client, failure, request.requestId)
+      else client.destroy()
+    }
+  }
+
+  /** Resolves once the answer's head has gone to the client; from then on the relay owns both sockets. */
+  async function exchange(
+    req: IncomingMessage,
+    client: Socket,
+    tunnel: StandingTunnel,
+    { request, path, early, signal }: { request: Request; path: string; early: Early; signal: AbortSignal },
+  ): Promise<void> {
+    const outgoing = sendUpgrade(req, tunnel.socket, request, path)
+    try {
+      const answer = await firstAnswer(
+        outgoing,
+        AbortSignal.any([signal, AbortSignal.timeout(replyTimeoutMs)]),
+      )
+      const fromClient = early.take()
+      client.write(answerHead(answer.message))
+      if (answer.socket === null) return pipeAnswer(answer.message, client, () => carry(tunnel.socket))
+      if (answer.head.length > 0) answer.socket.unshift(answer.head)
+      story.carry(request, tunnel, relay(client, answer.socket, fromClient))
+    } catch (error) {
+      tunnel.socket.destroy()
+      carry(tunnel.socket)
+      throw signal.aborted ? error : brokenUpgrade(error)
+    }
+
+    // Counted as a tunnel all the same, so that its pin is let go.
+    function carry(socket: Socket): void {
+      story.carry(request, tunnel, answerOnly(socket))
+    }
+  }
+}
+
+function readUpgrade(req: IncomingMessage, readJob: (req: IncomingMessage) => Job) {
+  const plain = readPlain(req, readJob)
+  const hasBody =
+    headerValues(req, 'transfer-encoding').length > 0 ||
+    headerValues(req, 'content-length').some((length) => length !== '0')
+  if (!hasBody) return plain
+  throw new GatewayError('bad_request', {
+    detail: 'A request with Upgrade must not have a body.',
+    reason: 'not_implemented',
+  })
+}
+
+/** Only WebSocket is asked for; a client that offers another protocol (curl and h2c) is answered without. */
+function sendUpgrade(req: IncomingMessage, socket: Socket, { target }: Request, path: string): ClientRequest {
+  const headers = requestHeaders(req.rawHeaders, httpAuthority(target!), { keepFraming: false })
+  if (headerValues(req, 'upgrade').some((protocol) => protocol.trim().toLowerCase() === 'websocket')) {
+    headers['Connection'] = ['Upgrade']
+    headers['Upgrade'] = ['websocket']
+  }
+  const outgoing = httpRequest({
+    method: req.method ?? 'GET',
+    path,
+    headers,
+    agent: new TunnelAgent(socket),
+    setHost: false,
+  })
+  outgoing.end()
+  return outgoing
+}
+
+type Answer = { readonly message: IncomingMessage; readonly socket: Socket | null; readonly head: Buffer }
+
+function firstAnswer(outgoing: ClientRequest, signal: AbortSignal): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => outgoing.destroy(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    const settle = (answer: Answer) => {
+      signal.removeEventListener('abort', onAbort)
+      resolve(answer)
+    }
+    outgoing.on('error', reject)
+    outgoing.once('upgrade', (message, socket, head) => settle({ message, socket: socket as Socket, head }))
+    outgoing.once('response', (message) => settle({ message, socket: null, head: Buffer.alloc(0) }))
+  })
+}
+
+function answerHead(message: IncomingMessage): string {
+  const lines = responseHeaders(message.rawHeaders)
+  if (message.statusCode === 101)
+    lines.push(['Connection', 'Upgrade'], ['Upgrade', message.headers.upgrade ?? 'websocket'])
+  else lines.push(['Connection', 'close'])
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  return `HTTP/1.1 ${message.statusCode} ${message.statusMessage ?? ''}\r\n${head}\r\n`
+}
+
+/** The client asked for one thing only on this connection, so the end of the answer is its end. */
+function pipeAnswer(message: IncomingMessage, client: Socket, carry: () => void): void {
+  carry()
+  message.once('error', () => client.resetAndDestroy())
+  client.once('close', () => message.destroy())
+  client.resume()
+  message.pipe(client)
+}
+
+function answerOnly(socket: Socket): Relay {
+  const ended = new Promise<void>((resolve) => {
+    socket.once('close', () => resolve())
+    if (socket.destroyed) resolve()
+  })
+  return {
+    ended: ended.then(() => ({
+      bytesUp: socket.bytesWritten,
+      bytesDown: socket.bytesRead,
+      endedBy: 'upstream' as const,
+    })),
+    bytes: () => socket.bytesRead + socket.bytesWritten,
+    close: () => socket.destroy(),
+  }
+}
+
+function brokenUpgrade(cause: unknown): GatewayError {
+  const timedOut = cause instanceof Error && cause.name === 'TimeoutError'
+  if (timedOut)
+    return new GatewayError(
+      'upstream_timeout',
+      { detail: 'The target did not answer the upgrade in time.' },
+      { cause },
+    )
+  return new GatewayError(
+    'upstream_failed',
+    { detail: 'The connection broke before the target had answered.' },
+    { cause },
+  )
+}

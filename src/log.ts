@@ -1,0 +1,50 @@
+// Facts to log lines: one when a request is decided, one when its tunnel closes, and what operators must know.
+// No part of the program logs by itself; no token and no credential is in any fact.
+
+import { pino, type Logger } from 'pino'
+import type { Events, Facts } from './events.ts'
+import { formatTarget } from './routing/target.ts'
+import type { Job, Target } from './types.ts'
+
+export type Log = Logger
+
+/** JSON lines on standard error; standard output is for people. */
+export function makeLog(level: string): Log {
+  return pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  )
+}
+
+export function logFacts(events: Events, log: Log): void {
+  const lines: { [Name in keyof Facts]: (...fact: Facts[Name]) => void } = {
+    tunnel_opened: (fact) => log.info(flat(fact), 'tunnel opened'),
+    tunnel_closed: (fact) => log.info(flat(fact), 'tunnel closed'),
+    request_refused: (fact) => log.info(flat(fact), 'request refused'),
+    pin_made: (fact) => log.debug(flat(fact), 'pin made'),
+    pin_moved: (fact) => log.info(flat(fact), 'pin moved'),
+    pin_released: (fact) => log.debug(fact, 'pin released'),
+    pin_lost: (fact) => log.warn(flat(fact), 'pin lost: the upstream of the job is gone'),
+    job_reported: (fact) => log.info(flat(fact), 'job reported'),
+    upstream_blamed: (fact) => log.warn(fact, 'upstream failed'),
+    upstream_set_aside: (fact) => log.warn(fact, 'upstream gets no new jobs for a while'),
+    probe_wanted: (fact) => log.info(fact, 'no answer in time; a probe would tell whose fault it is'),
+    snapshot_loaded: (fact) => log.info(fact, 'snapshot loaded'),
+    snapshot_published: (fact) => log.info(fact, 'snapshot published'),
+    store_lost: (fact) =>
+      log.error(fact, 'the store of pins does not answer: known jobs go on, new ones get 503'),
+    store_found: () => log.info('the store of pins answers again'),
+    pass_failed: ({ pass, error }) => log.error({ pass, err: error }, 'a pass failed'),
+  }
+  for (const [name, line] of Object.entries(lines)) events.on(name as keyof Facts, line as never)
+}
+
+type Named = { readonly job?: Job | null; readonly target?: Target | null }
+
+function flat({ job, target, ...rest }: Named & { readonly [key: string]: unknown }): object {
+  return {
+    ...rest,
+    ...(job && { job: job.id, type: job.type, institution: job.institution }),
+    ...(target && { target: formatTarget(target) }),
+  }
+}

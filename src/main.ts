@@ -1,0 +1,230 @@
+// Starts the program in order and stops it in reverse. The only file that may import everything.
+
+import { randomBytes } from 'node:crypto'
+import { hostname, networkInterfaces } from 'node:os'
+import { makeAdminServer } from './admin/server.ts'
+import type { Config } from './config.ts'
+import { makeControl, type Control } from './control/control.ts'
+import { makeEvents, type Events } from './events.ts'
+import { makeDnsLookup } from './gateway/dns-lookup.ts'
+import { makeGateway, type Gateway } from './gateway/gateway.ts'
+import { makeResolver } from './gateway/resolver.ts'
+import { logFacts, makeLog, type Log } from './log.ts'
+import { exposeReadings, makeMetrics } from './metrics.ts'
+import { makeLocalProvider } from './provider/local.ts'
+import type { Provider } from './provider/provider.ts'
+import { makeStaticProvider } from './provider/static.ts'
+import { makeTargetGuard } from './routing/target-guard.ts'
+import { openTrafficStore } from './store/open.ts'
+import type { TrafficStore } from './store/store.ts'
+import type { Target } from './types.ts'
+
+export type Lanekeeper = {
+  readonly gatewayUrl: string | null
+  readonly adminUrl: string
+  /** Resolves when a job that comes now would be served. */
+  readonly ready: Promise<void>
+  /** @param deadline  when it aborts, tunnels still open are reset */
+  stop(deadline: AbortSignal): Promise<void>
+}
+
+/** Monotonic milliseconds: the wall clock may jump. */
+const now = () => performance.now()
+
+/** @throws the listen error of a port, ProviderError, or GatewayError store_unavailable is never fatal */
+export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
+  const events = makeEvents()
+  const log = makeLog(config['log.level'])
+  logFacts(events, log)
+  const metrics = makeMetrics(events)
+  const undo: (() => Promise<void>)[] = []
+  try {
+    const store = openStore(config)
+    undo.push(() => store.close())
+    const listeners: Target[] = []
+    const gateway = config.role === 'control' ? null : buildGateway(config, store, events, listeners)
+    const control = config.role === 'gateway' ? null : buildControl(config, store, events)
+    if (gateway) exposeReadings(metrics, readingsOf(gateway))
+    const missing = () => whatIsMissing(gateway, control)
+    const admin = makeAdminServer({
+      token: config['admin.token'],
+      metrics,
+      health: { missing },
+      jobs: jobsOf(store, gateway, control),
+    })
+
+    // The gateway listens first: a job that comes too early waits in the backlog or gets a clear 503, not a refusal.
+    const gatewayAddress =
+      gateway && (await gateway.listen({ host: config['gateway.host'], port: config['gateway.port'] }))
+    if (gateway) undo.push(() => gateway.stop(AbortSignal.abort()))
+    const adminAddress = await admin.listen({ host: config['admin.host'], port: config['admin.port'] })
+    undo.push(() => admin.close())
+    for (const address of [gatewayAddress, adminAddress])
+      if (address) listeners.push({ host: address.address, port: address.port })
+    if (control) undo.push(() => control.stop())
+    const ready = control ? control.start() : Promise.resolve()
+    return {
+      gatewayUrl: gatewayAddress && urlOf(gatewayAddress.address, gatewayAddress.port),
+      adminUrl: urlOf(adminAddress.address, adminAddress.port),
+      ready: ready.then(() => untilReady(gateway, missing)),
+      stop: (deadline) => stop({ gateway, control, admin, store, log, ready }, deadline),
+    }
+  } catch (error) {
+    for (const step of undo.reverse()) await step().catch(() => undefined)
+    throw error
+  }
+}
+
+type Running = {
+  readonly gateway: Gateway | null
+  readonly control: Control | null
+  readonly admin: { close(): Promise<void> }
+  readonly store: TrafficStore
+  readonly log: Log
+  readonly ready: Promise<void>
+}
+
+/** Upstreams end after the last tunnel, the store after the last touch, readyz says no until the very end. */
+async function stop(
+  { gateway, control, admin, store, log, ready }: Running,
+  deadline: AbortSignal,
+): Promise<void> {
+  log.info('stopping')
+  await ready.catch(() => undefined)
+  await gateway?.stop(deadline)
+  await control?.stop()
+  await admin.close()
+  await store.close()
+}
+
+function openStore(config: Config): TrafficStore {
+  return openTrafficStore({
+    redisUrl: config['redis.url'],
+    fleet: config.fleet,
+    life: lifeOf(config),
+    maxLanes: config['pins.maxLanes'],
+    commandTimeoutMs: config['redis.commandTimeoutMs'],
+    now: Date.now,
+  })
+}
+
+function buildGateway(
+  config: Config,
+  store: TrafficStore,
+  events: Events,
+  listeners: readonly Target[],
+): Gateway {
+  const credentials = config.credentials
+  return makeGateway({
+    gatewayId: `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`,
+    store,
+    resolver:
+      config['targets.resolve'] === 'upstream'
+        ? null
+        : makeResolver({
+            lookup: makeDnsLookup({ family: config['targets.family'], hostsPath: '/etc/hosts' }),
+            timeoutMs: config['targets.resolveTimeoutMs'],
+            now,
+          }),
+    makeGuard: (fleet) =>
+      makeTargetGuard({
+        ports: config['targets.ports'],
+        allowPrivate: config['targets.allowPrivate'],
+        ownListeners: () => listeners,
+        localAddresses,
+        fleet,
+      }),
+    credentialsOf: (upstream) =>
+      upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null),
+    events,
+    now,
+    settings: {
+      tokens: config['gateway.tokens'],
+      allowSources: config['gateway.allowSources'],
+      maxTunnels: config['gateway.maxTunnels'],
+      headTimeoutMs: config['gateway.headTimeoutMs'],
+      headBytes: config['gateway.headBytes'],
+      headLines: config['gateway.headLines'],
+      keepAliveMs: config['gateway.keepAliveMs'],
+      earlyBytes: config['tunnels.earlyBytes'],
+      tunnelIdleMs: config['tunnels.idleMs'],
+      tunnelMaxLifeMs: config['tunnels.maxLifeMs'],
+      connectTimeoutMs: config['upstreams.connectTimeoutMs'],
+      replyTimeoutMs: config['upstreams.replyTimeoutMs'],
+      tunnelsPerUpstream: config['upstreams.maxTunnels'],
+      failedConnects: config['upstreams.failedConnects'],
+      refuseMs: config['upstreams.refuseMs'],
+      knownPins: config['pins.known'],
+      flexTypes: config['pins.flexTypes'],
+      life: lifeOf(config),
+    },
+  })
+}
+
+function buildControl(config: Config, store: TrafficStore, events: Events): Control {
+  return makeControl({
+    provider: openProvider(config),
+    wanted: config.provider === 'local' ? config['local.upstreams'] : null,
+    labels: config['local.labels'],
+    restrictions: config.restrictions,
+    store,
+    events,
+  })
+}
+
+function openProvider(config: Config): Provider {
+  if (config.provider === 'static') return makeStaticProvider(config['static.upstreams'])
+  return makeLocalProvider({
+    dataDir: config.dataDir,
+    sourceAddresses: config['local.sourceAddresses'],
+    tinyproxy: config['local.tinyproxy'],
+    maxClients: config['local.maxClients'],
+  })
+}
+
+function lifeOf(config: Config) {
+  return { idleMs: config['pins.idleMs'], maxLifeMs: config['pins.maxLifeMs'] }
+}
+
+function jobsOf(store: TrafficStore, gateway: Gateway | null, control: Control | null) {
+  return {
+    pins: store.pins,
+    upstream: (id: string) =>
+      gateway ? gateway.fleet.upstream(id) : (control?.publisher.upstream(id) ?? null),
+    tunnels: (jobId: string) => gateway?.known.get(jobId)?.tunnels ?? 0,
+  }
+}
+
+function readingsOf(gateway: Gateway) {
+  return {
+    openTunnels: () => gateway.load.own,
+    knownPins: () => gateway.known.size,
+    connections: () => gateway.connections,
+    fleetVersion: () => gateway.fleet.version,
+    storeUp: () => gateway.storeAnswers,
+  }
+}
+
+function whatIsMissing(gateway: Gateway | null, control: Control | null): string[] {
+  const missing = gateway?.missing() ?? []
+  if (control && control.publisher.version === 0) missing.push('the fleet is not published yet')
+  return missing
+}
+
+/** A gateway learns of the first snapshot by its heartbeat; asked for more often until it is there. */
+async function untilReady(gateway: Gateway | null, missing: () => readonly string[]): Promise<void> {
+  while (missing().length > 0) {
+    await gateway?.beat()
+    if (missing().length > 0) await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+function localAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).map(({ address }) => address),
+  )
+}
+
+function urlOf(address: string, port: number): string {
+  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
+}

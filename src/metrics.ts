@@ -1,0 +1,86 @@
+// Facts to counters, for Prometheus. Labels are few and bounded: never a job, never a target.
+
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { Events } from './events.ts'
+
+/** What is read when somebody asks, rather than counted as it happens. */
+export type Readings = {
+  readonly openTunnels: () => ReadonlyMap<string, number>
+  readonly knownPins: () => number
+  readonly connections: () => number
+  readonly fleetVersion: () => number
+  readonly storeUp: () => boolean
+}
+
+export function makeMetrics(events: Events): Registry {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+    new Counter({ name: `lanekeeper_${name}`, help, labelNames, registers })
+
+  const opened = counter('tunnels_opened_total', 'Tunnels that were opened, by road', ['road'])
+  const closed = counter('tunnels_closed_total', 'Tunnels that were closed, by who ended them', ['ended_by'])
+  const bytes = counter('tunnel_bytes_total', 'Bytes carried: up is from the job to its target', [
+    'direction',
+  ])
+  const refused = counter(
+    'requests_refused_total',
+    'Requests that ended in an error of the gateway, by code',
+    ['code'],
+  )
+  const pinsMade = counter('pins_made_total', 'Jobs that were pinned')
+  const pinsMoved = counter('pins_moved_total', 'Pins that changed their upstream, by reason', ['reason'])
+  const pinsLost = counter('pins_lost_total', 'Requests of jobs whose upstream is gone')
+  const failures = counter('upstream_failures_total', 'Failures that were the fault of an upstream', [
+    'upstream',
+  ])
+  const setup = new Histogram({
+    name: 'lanekeeper_tunnel_setup_seconds',
+    help: 'From the request head to the answer that the tunnel stands',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20],
+    registers,
+  })
+
+  events.on('tunnel_opened', ({ road, setupMs }) => {
+    opened.inc({ road })
+    setup.observe(setupMs / 1000)
+  })
+  events.on('tunnel_closed', ({ endedBy, bytesUp, bytesDown }) => {
+    closed.inc({ ended_by: endedBy })
+    bytes.inc({ direction: 'up' }, bytesUp)
+    bytes.inc({ direction: 'down' }, bytesDown)
+  })
+  events.on('request_refused', ({ code }) => refused.inc({ code }))
+  events.on('pin_made', () => pinsMade.inc())
+  events.on('pin_moved', ({ reason }) => pinsMoved.inc({ reason }))
+  events.on('pin_lost', () => pinsLost.inc())
+  events.on('upstream_blamed', ({ upstream }) => failures.inc({ upstream }))
+  return registry
+}
+
+export function exposeReadings(registry: Registry, readings: Readings): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name: `lanekeeper_${name}`,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read())
+      },
+    })
+  gauge('known_pins', 'Pins that this gateway remembers', readings.knownPins)
+  gauge('client_connections', 'Open connections of clients', readings.connections)
+  gauge('fleet_version', 'Version of the snapshot that this gateway decides by', readings.fleetVersion)
+  gauge('store_up', '1 while the store of pins answers', () => Number(readings.storeUp()))
+  new Gauge({
+    name: 'lanekeeper_upstream_tunnels',
+    help: 'Open tunnels of this gateway by upstream, dials included',
+    labelNames: ['upstream'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [upstream, tunnels] of readings.openTunnels()) this.set({ upstream }, tunnels)
+    },
+  })
+}

@@ -1,0 +1,56 @@
+// Tells the store, in batches, which remembered pins were used or are held by an open tunnel (design 7).
+
+import type { PinLife, Pins, Touch } from '../store/store.ts'
+import type { KnownPin, KnownPins } from './known-pins.ts'
+import { holdEveryMs, trustMs } from './pin-life.ts'
+
+/** Pins in one call: a script of 500 keeps Redis busy for about a millisecond. */
+const batchSize = 500
+
+type Parts = {
+  readonly pins: Pins
+  readonly known: KnownPins
+  readonly life: PinLife
+  readonly now: () => number
+}
+
+export function makeTouches({ pins, known, life, now }: Parts) {
+  /** Held and not used since: due once a quarter of the idle time has passed. */
+  function due(): KnownPin[] {
+    const trustLeftMs = trustMs(life) - holdEveryMs(life)
+    const held = [...known.held].filter((pin) => !pin.over && pin.trustedUntilMs - now() <= trustLeftMs)
+    return [...new Set([...known.dirty, ...held])]
+  }
+
+  async function send(batch: readonly KnownPin[]): Promise<void> {
+    const sentMs = now()
+    const touches = batch.map(toTouch)
+    for (const pin of batch) known.dirty.delete(pin)
+    try {
+      const stands = await pins.touch(touches)
+      batch.forEach((pin, index) => learn(pin, touches[index]!, stands[index]!, sentMs))
+    } catch (error) {
+      for (const pin of batch) if (!pin.over) known.dirty.add(pin)
+      throw error
+    }
+  }
+
+  function learn(pin: KnownPin, touch: Touch, stands: boolean, sentMs: number): void {
+    if (stands) pin.trustedUntilMs = Math.max(pin.trustedUntilMs, sentMs + trustMs(life))
+    else if (pin.upstreamId === touch.upstreamId && !pin.moving) known.forget(pin)
+  }
+
+  return {
+    /** @throws GatewayError store_unavailable; what was not sent stays for the next time */
+    async flush(): Promise<void> {
+      known.forgetIdle(now() - life.idleMs)
+      const pending = due()
+      for (let from = 0; from < pending.length; from += batchSize)
+        await send(pending.slice(from, from + batchSize))
+    },
+  }
+}
+
+function toTouch(pin: KnownPin): Touch {
+  return { jobId: pin.job.id, upstreamId: pin.upstreamId, used: pin.standing === 'used' }
+}
