@@ -1,0 +1,80 @@
+// The local upstreams that this process answers for: its own, and those of processes that are no more.
+
+import { endProcess, isRunning, ownMark } from './local-process.ts'
+import type { LocalRecord, LocalRecords } from './local-records.ts'
+import type { LocalServer, StartServer } from './local-servers.ts'
+import { ProviderError, type Instance } from './provider.ts'
+
+type Parts = { readonly records: LocalRecords; readonly hostname: string; readonly graceMs: number }
+
+export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
+  const own = new Map<string, LocalServer>()
+
+  function isOthers({ instance, maker }: LocalRecord): boolean {
+    return !own.has(instance.id) && isRunning(maker)
+  }
+
+  async function find(id: string): Promise<LocalRecord | null> {
+    const record = (await records.readAll()).find(({ instance }) => instance.id === id) ?? null
+    if (record === null || !isOthers(record)) return record
+    throw new ProviderError(
+      'unavailable',
+      `"${id}" belongs to process ${record.maker.pid}, which still runs; stop that, or use another DATA_DIR.`,
+    )
+  }
+
+  /** Ends it and forgets it, whoever made it. */
+  async function remove(id: string, signal?: AbortSignal): Promise<void> {
+    const record = await find(id)
+    const server = own.get(id)
+    if (server) await server.end(signal)
+    else if (record?.kind === 'tinyproxy') await endProcess(record.server, graceMs, signal)
+    own.delete(id)
+    if (server || record) await records.remove(id)
+  }
+
+  return {
+    ids: () => [...own.keys()],
+    remove,
+
+    /** Drops the records of upstreams that have ended by themselves. */
+    async list(): Promise<Instance[]> {
+      const all = await records.readAll()
+      const ended = all.filter(({ server }) => !isRunning(server))
+      for (const { instance } of ended) await records.remove(instance.id)
+      return all
+        .filter((record) => !ended.includes(record) && !isOthers(record))
+        .map(({ instance }) => instance)
+    },
+
+    /** Source addresses in use, those of other processes included. */
+    async sources(): Promise<Set<string>> {
+      const all = await records.readAll()
+      return new Set(all.map(({ instance }) => instance.egressIp).filter((address) => address !== null))
+    },
+
+    /** Starts a server and answers once it takes connections; leaves nothing behind where it does not. */
+    async add(planned: Omit<Instance, 'port'>, start: StartServer, signal: AbortSignal): Promise<Instance> {
+      const { id, egressIp } = planned
+      records.makeFolder()
+      const server = await start({
+        source: egressIp,
+        configPath: records.pathOf(id, 'conf'),
+        logPath: records.pathOf(id, 'log'),
+      })
+      own.set(id, server)
+      const instance = { ...planned, port: server.port }
+      try {
+        // Before anything else is awaited: what has no record outlives a crash unseen.
+        const { kind, mark } = server
+        if (mark) records.write({ format: 1, hostname, instance, kind, server: mark, maker: ownMark() })
+        await server.untilServing(signal)
+        signal.throwIfAborted()
+        return instance
+      } catch (error) {
+        await remove(id)
+        throw error
+      }
+    },
+  }
+}

@@ -1,0 +1,153 @@
+// Upstreams from a list in the configuration: machines that others made and others delete. Ids are derived
+// from the address where none is given, so that several processes, and the same one started again, agree.
+
+import { createHash } from 'node:crypto'
+import { isIP, isIPv6 } from 'node:net'
+import * as check from '../config-checks.ts'
+import type { Labels } from '../types.ts'
+import { ProviderError, type Instance, type Provider } from './provider.ts'
+
+export type StaticEntry = {
+  /** From host and port where it is left out. Never give a machine with another egress IP the same id. */
+  readonly id?: string
+  /** The id where it is left out. */
+  readonly name?: string
+  /** A name or an address; IPv6 without brackets. */
+  readonly host: string
+  readonly port: number
+  readonly egressIp?: string | null
+  readonly labels?: Labels
+  /** The name of a credential in the configuration. */
+  readonly credentials?: string | null
+}
+
+const idGrammar = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/
+const longestReadableHost = 100
+
+/** @param entries  with ids that differ; `config` sees to that */
+export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
+  const instances = entries.map(instanceOf)
+  return {
+    name: 'static',
+    list: async (signal) => {
+      signal?.throwIfAborted()
+      return [...instances]
+    },
+    create: async ({ name }) => {
+      throw new ProviderError(
+        'no_capacity',
+        `The provider static makes no machines, so "${name}" cannot be created; add its address to static.upstreams (STATIC_UPSTREAMS) and start again.`,
+      )
+    },
+    delete: async (id) => {
+      if (!instances.some((instance) => instance.id === id)) return
+      throw new ProviderError(
+        'unavailable',
+        `The provider static deletes no machines; take "${id}" out of static.upstreams (STATIC_UPSTREAMS) and start again.`,
+      )
+    },
+    close: async () => {},
+  }
+}
+
+/**
+ * Reads `10.0.0.5:8888,proxy.internal:8888,[::1]:8888`.
+ * @returns `problems`, one line for each item that is wrong, beside the entries that are right
+ */
+export function parseStaticUpstreams(text: string): { entries: Instance[]; problems: string[] } {
+  const entries: Instance[] = []
+  const problems: string[] = []
+  for (const item of text.split(',').map((part) => part.trim())) {
+    if (item === '') continue
+    const parsed = parseItem(item)
+    if ('problem' in parsed) problems.push(parsed.problem)
+    else if (entries.some(({ id }) => id === parsed.id)) problems.push(`"${item}" stands there twice`)
+    else entries.push(parsed)
+  }
+  return { entries, problems }
+}
+
+/** The same from a file, where an entry is a table. @throws check.Problem */
+export function staticUpstream(value: unknown): Instance {
+  const row = check.record(value)
+  check.noOtherKeys(row, ['id', 'name', 'host', 'port', 'egressIp', 'labels', 'credentials'])
+  const { id, name, egressIp = null, labels = {}, credentials = null } = row
+  return instanceOf({
+    host: check.at('host', () => readHost(row.host)),
+    port: check.at('port', () => check.wholeNumber({ min: 1, max: 65535 })(row.port)),
+    ...(id === undefined
+      ? {}
+      : { id: check.at('id', () => check.word(idGrammar, 'letters, digits and . _ -')(id)) }),
+    ...(name === undefined ? {} : { name: check.at('name', () => check.text(name)) }),
+    egressIp: check.at('egressIp', () => check.orNull(address)(egressIp)),
+    labels: check.at('labels', () => check.labels(labels)),
+    credentials: check.at('credentials', () => check.orNull(check.text)(credentials)),
+  })
+}
+
+const address: check.Check<string> = (value) => {
+  if (typeof value === 'string' && isIP(value) !== 0) return canonicalHost(value)
+  throw new check.Problem(`must be an IP address, found ${JSON.stringify(value)}`)
+}
+
+function readHost(value: unknown): string {
+  const host = typeof value === 'string' ? canonicalHost(value) : ''
+  if (isHost(host)) return host
+  throw new check.Problem(`must be a name or an address, found ${JSON.stringify(value)}`)
+}
+
+function parseItem(item: string): Instance | { problem: string } {
+  // What stands before an "@" may be a password, so it is not repeated.
+  if (item.includes('@')) {
+    return {
+      problem: `"...${item.slice(item.lastIndexOf('@'))}" holds credentials; give them in a file, as credentials`,
+    }
+  }
+  const wrong = (why: string) => ({ problem: `"${item}" ${why}, such as 10.0.0.5:8888 or [::1]:8888` })
+  if (item.includes('://')) return wrong('is a URL; give host:port')
+  if (isIPv6(item)) return wrong('is an IPv6 address without a port or brackets; give [address]:port')
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d*)$/.exec(item)
+  if (!match)
+    return wrong(item.includes(':') ? 'cannot be read; give host:port' : 'has no port; give host:port')
+  const host = canonicalHost(match[1] ?? match[2] ?? '')
+  if (match[1] === undefined ? !isHost(host) : !isIPv6(host))
+    return wrong('has no valid host; give host:port')
+  const port = Number(match[3])
+  if (match[3] === '' || port < 1 || port > 65535) return wrong('has no port from 1 to 65535; give host:port')
+  return instanceOf({ host, port })
+}
+
+function instanceOf(entry: StaticEntry): Instance {
+  const host = canonicalHost(entry.host)
+  const id = entry.id ?? derivedId(host, entry.port)
+  return Object.freeze({
+    id,
+    name: entry.name ?? id,
+    host,
+    port: entry.port,
+    egressIp: entry.egressIp ?? null,
+    labels: Object.freeze({ ...entry.labels }),
+    credentials: entry.credentials ?? null,
+  })
+}
+
+/** One spelling per host, so that one machine has one id: lower case, IPv6 as RFC 5952 writes it. */
+function canonicalHost(host: string): string {
+  if (isIPv6(host) && !host.includes('%')) return new URL(`http://[${host}]`).hostname.slice(1, -1)
+  return host.toLowerCase()
+}
+
+/** A name that ends in a number is an IPv4 address with a mistake (https://url.spec.whatwg.org/#ends-in-a-number-checker). */
+function isHost(host: string): boolean {
+  if (host.includes(':')) return isIPv6(host) && !host.includes('%')
+  return isIP(host) === 4 || (hostName.test(host) && !/(^|\.)\d+$/.test(host))
+}
+
+/** An id holds no colon, and is shorter than the longest name. */
+function derivedId(host: string, port: number): string {
+  const readable = host.replaceAll(':', '_')
+  if (readable.length <= longestReadableHost) return `static-${readable}-${port}`
+  const digest = createHash('sha256').update(host).digest('hex').slice(0, 12)
+  return `static-${readable.slice(0, 80)}-${digest}-${port}`
+}
