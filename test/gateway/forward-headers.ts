@@ -1,0 +1,219 @@
+import t from 'tap'
+import { isHopByHop, requestHeaders, responseHeaders } from '../../src/gateway/forward-headers.ts'
+
+type Pairs = readonly (readonly [string, string])[]
+
+const toTarget = (pairs: Pairs, keepFraming = true) =>
+  Object.entries(requestHeaders(pairs.flat(), 'bank.test', { keepFraming })).map(([name, values]) => [
+    name,
+    ...values,
+  ])
+const toClient = (pairs: Pairs) => responseHeaders(pairs.flat())
+
+t.test('headers that go to the target', async (t) => {
+  const rows: { name: string; given: Pairs; goesOn: string[][] }[] = [
+    {
+      name: 'ordinary ones, spelled as they came',
+      given: [
+        ['aCCept', '*/*'],
+        ['Authorization', 'Bearer x'],
+      ],
+      goesOn: [
+        ['aCCept', '*/*'],
+        ['Authorization', 'Bearer x'],
+      ],
+    },
+    {
+      name: 'repeated ones, each with its value, in order',
+      given: [
+        ['X-A', '1'],
+        ['X-B', '2'],
+        ['x-a', '3'],
+      ],
+      goesOn: [
+        ['X-A', '1', '3'],
+        ['X-B', '2'],
+      ],
+    },
+    { name: 'framing', given: [['Content-Length', '3']], goesOn: [['Content-Length', '3']] },
+    {
+      name: 'framing of a stream',
+      given: [['Transfer-Encoding', 'chunked']],
+      goesOn: [['Transfer-Encoding', 'chunked']],
+    },
+    {
+      name: 'framing that Connection names',
+      given: [
+        ['Connection', 'content-length, transfer-encoding, host'],
+        ['Content-Length', '3'],
+      ],
+      goesOn: [['Content-Length', '3']],
+    },
+    {
+      name: "Expect, since its answer is the target's",
+      given: [['Expect', '100-continue']],
+      goesOn: [['Expect', '100-continue']],
+    },
+    {
+      name: 'names that every object has',
+      given: [
+        ['constructor', 'a'],
+        ['toString', 'b'],
+        ['hasOwnProperty', 'c'],
+      ],
+      goesOn: [
+        ['constructor', 'a'],
+        ['toString', 'b'],
+        ['hasOwnProperty', 'c'],
+      ],
+    },
+  ]
+  for (const { name, given, goesOn } of rows)
+    t.strictSame(toTarget(given), [['Host', 'bank.test'], ...goesOn], name)
+})
+
+t.test('headers that go no further', async (t) => {
+  const rows: { name: string; given: Pairs }[] = [
+    {
+      name: 'the Host of the client',
+      given: [
+        ['Host', 'other.test'],
+        ['hOST', 'third.test'],
+      ],
+    },
+    {
+      name: 'the job',
+      given: [
+        ['X-Job-Id', '42'],
+        ['x-job-type', 'payment'],
+        ['X-JOB-INSTITUTION', 'b'],
+        ['X-Job-Whatever', 'c'],
+      ],
+    },
+    {
+      name: 'what is said to proxies',
+      given: [
+        ['Proxy-Authorization', 'Basic eA=='],
+        ['proxy-connection', 'keep-alive'],
+        ['Proxy-Foo', 'x'],
+      ],
+    },
+    {
+      name: 'hop-by-hop ones',
+      given: [
+        ['Connection', 'close'],
+        ['Keep-Alive', 'timeout=5'],
+        ['TE', 'trailers'],
+        ['Trailer', 'X-T'],
+        ['Upgrade', 'h2c'],
+        ['HTTP2-Settings', 'AAA'],
+      ],
+    },
+    {
+      name: 'what Connection names',
+      given: [
+        ['Connection', 'close, X-Secret ,x-other'],
+        ['X-Secret', 'a'],
+        ['X-Other', 'b'],
+      ],
+    },
+    {
+      name: 'what a second Connection names',
+      given: [
+        ['X-Secret', 'a'],
+        ['Connection', 'close'],
+        ['connection', 'x-secret'],
+      ],
+    },
+    {
+      name: 'what Connection names, like parts of every object',
+      given: [
+        ['Connection', '__proto__'],
+        ['__proto__', 'a'],
+      ],
+    },
+    { name: 'Connection that names itself', given: [['Connection', 'Connection, connection']] },
+    {
+      name: 'identity that Connection names',
+      given: [
+        ['Connection', 'X-Job-Id'],
+        ['X-Job-Id', '42'],
+      ],
+    },
+  ]
+  for (const { name, given } of rows) t.strictSame(toTarget(given), [['Host', 'bank.test']], name)
+})
+
+t.test('a header named __proto__ is a header like any other', async (t) => {
+  const headers = requestHeaders(['__proto__', 'a'], 'bank.test', { keepFraming: true })
+  t.equal(Object.getPrototypeOf(headers), null)
+  t.strictSame(Object.entries(headers), [
+    ['Host', ['bank.test']],
+    ['__proto__', ['a']],
+  ])
+  t.equal(({} as { a?: unknown }).a, undefined)
+})
+
+t.test('framing is left out where the request has no body', async (t) => {
+  const given: Pairs = [
+    ['Content-Length', '0'],
+    ['Transfer-Encoding', 'chunked'],
+    ['X-A', '1'],
+  ]
+  t.strictSame(toTarget(given, false), [
+    ['Host', 'bank.test'],
+    ['X-A', '1'],
+  ])
+})
+
+t.test('headers of the answer', async (t) => {
+  const rows: { name: string; given: Pairs; goesOn: Pairs }[] = [
+    {
+      name: 'ordinary ones in order, repeated ones on lines of their own',
+      given: [
+        ['Set-Cookie', 'a'],
+        ['Server', 'x'],
+        ['set-cookie', 'b'],
+      ],
+      goesOn: [
+        ['Set-Cookie', 'a'],
+        ['Server', 'x'],
+        ['set-cookie', 'b'],
+      ],
+    },
+    { name: 'length', given: [['Content-Length', '3']], goesOn: [['Content-Length', '3']] },
+    {
+      name: 'not the hop',
+      given: [
+        ['Connection', 'close, X-Hop'],
+        ['X-Hop', 'a'],
+        ['Keep-Alive', 'x'],
+        ['Transfer-Encoding', 'chunked'],
+        ['Upgrade', 'websocket'],
+      ],
+      goesOn: [],
+    },
+    {
+      name: 'not what only a proxy may say',
+      given: [
+        ['Proxy-Authenticate', 'Basic'],
+        ['Proxy-Status', 'x'],
+      ],
+      goesOn: [],
+    },
+  ]
+  for (const { name, given, goesOn } of rows) t.strictSame(toClient(given), goesOn, name)
+})
+
+t.test('names that belong to one hop', async (t) => {
+  for (const name of [
+    'connection',
+    'keep-alive',
+    'transfer-encoding',
+    'upgrade',
+    'proxy-connection',
+    'proxy-authenticate',
+  ])
+    t.ok(isHopByHop(name), name)
+  for (const name of ['content-length', 'set-cookie', 'x-proxy']) t.notOk(isHopByHop(name), name)
+})

@@ -1,0 +1,139 @@
+import t from 'tap'
+import { makeResolver, type Address, type Lookup } from '../../src/gateway/resolver.ts'
+import { makeFakeClock } from '../fixtures/clock.ts'
+
+function setUp(lookup: Lookup, timeoutMs = 60_000) {
+  const clock = makeFakeClock()
+  const asked: string[] = []
+  const resolver = makeResolver({
+    timeoutMs,
+    now: clock.now,
+    lookup: (host, signal) => {
+      asked.push(host)
+      return lookup(host, signal)
+    },
+  })
+  return { clock, asked, resolver }
+}
+
+const one = (ttlMs: number, address = '192.0.2.1'): Address[] => [{ address, ttlMs }]
+const failing = (code: string) => async () => {
+  throw Object.assign(new Error(`query ${code}`), { code })
+}
+
+t.test('an address literal is its own answer, and nobody is asked', async (t) => {
+  const { resolver, asked } = setUp(async () => one(1000))
+  t.same(await resolver.resolve('198.51.100.7'), ['198.51.100.7'])
+  t.same(await resolver.resolve('2001:db8::1'), ['2001:db8::1'])
+  t.same(asked, [])
+})
+
+t.test('addresses keep the order of the look-up', async (t) => {
+  const { resolver } = setUp(async () => [...one(5000, '192.0.2.9'), ...one(5000, '192.0.2.1')])
+  t.same(await resolver.resolve('example.com'), ['192.0.2.9', '192.0.2.1'])
+})
+
+t.test('answers are kept for as long as DNS says, within bounds', async (t) => {
+  const rows = [
+    { name: 'as said', ttlsMs: [20_000], keptMs: 20_000 },
+    { name: 'the shortest of several', ttlsMs: [20_000, 5000, 60_000], keptMs: 5000 },
+    { name: 'a second at least', ttlsMs: [0], keptMs: 1000 },
+    { name: 'five minutes at most', ttlsMs: [86_400_000], keptMs: 300_000 },
+  ]
+  for (const { name, ttlsMs, keptMs } of rows) {
+    t.test(name, async (t) => {
+      const { resolver, asked, clock } = setUp(async () => ttlsMs.flatMap((ttlMs) => one(ttlMs)))
+      await resolver.resolve('example.com')
+      clock.advance(keptMs - 1)
+      await resolver.resolve('example.com')
+      t.equal(asked.length, 1)
+      clock.advance(1)
+      await resolver.resolve('example.com')
+      t.equal(asked.length, 2)
+    })
+  }
+})
+
+t.test('requests for one name at one time share a look-up; other names have their own', async (t) => {
+  const { resolver, asked } = setUp(async (host) =>
+    one(60_000, host === 'a.test' ? '192.0.2.1' : '192.0.2.2'),
+  )
+  const answers = await Promise.all(['a.test', 'a.test', 'b.test'].map((host) => resolver.resolve(host)))
+  t.same(answers, [['192.0.2.1'], ['192.0.2.1'], ['192.0.2.2']])
+  t.same(asked, ['a.test', 'b.test'])
+})
+
+t.test('a failure is shared by those who wait, and never kept', async (t) => {
+  let fails = true
+  const { resolver, asked } = setUp(async () => {
+    if (fails) return failing('ESERVFAIL')()
+    return one(60_000)
+  })
+  const both = await Promise.allSettled([resolver.resolve('example.com'), resolver.resolve('example.com')])
+  t.same(
+    both.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  t.equal(asked.length, 1)
+  fails = false
+  t.same(await resolver.resolve('example.com'), ['192.0.2.1'])
+})
+
+t.test('an answer that has grown old is not used when the next look-up fails', async (t) => {
+  let fails = false
+  const { resolver, clock } = setUp(async () => (fails ? failing('ESERVFAIL')() : one(1000)))
+  await resolver.resolve('example.com')
+  fails = true
+  clock.advance(1000)
+  await t.rejects(resolver.resolve('example.com'), { code: 'target_failed' })
+})
+
+t.test('of a long answer the first 16 addresses count', async (t) => {
+  const all = Array.from({ length: 512 }, (_, index) => `192.0.2.${index % 256}`)
+  const { resolver } = setUp(async () => all.map((address) => ({ address, ttlMs: 1000 })))
+  t.same(await resolver.resolve('example.com'), all.slice(0, 16))
+})
+
+t.test('what the client is told', async (t) => {
+  const rows = [
+    { name: 'an unknown name', lookup: failing('ENOTFOUND'), code: 'target_failed', token: 'dns_error' },
+    {
+      name: 'a name server that fails',
+      lookup: failing('ESERVFAIL'),
+      code: 'target_failed',
+      token: 'dns_error',
+    },
+    { name: 'a name without address', lookup: async () => [], code: 'target_failed', token: 'dns_error' },
+    {
+      name: 'a name server that is silent',
+      lookup: failing('ETIMEOUT'),
+      code: 'target_timeout',
+      token: 'dns_timeout',
+    },
+    {
+      name: 'a look-up cut off',
+      lookup: failing('ECANCELLED'),
+      code: 'target_timeout',
+      token: 'dns_timeout',
+    },
+  ]
+  for (const { name, lookup, code, token } of rows) {
+    const { resolver } = setUp(lookup)
+    await t.rejects(resolver.resolve('example.com'), { code, token, message: /example\.com/ }, name)
+  }
+})
+
+t.test('a look-up that takes too long is given up, and told so', async (t) => {
+  let signal: AbortSignal | undefined
+  const { resolver, asked } = setUp((_, its) => {
+    signal = its
+    return new Promise(() => {})
+  }, 20)
+  // The limit's own timer does not keep the process alive; a gateway's listener does.
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  await t.rejects(resolver.resolve('example.com'), { code: 'target_timeout', status: 504 })
+  t.ok(signal?.aborted)
+  await t.rejects(resolver.resolve('example.com'), { code: 'target_timeout' })
+  t.equal(asked.length, 2, 'not kept')
+})

@@ -1,0 +1,58 @@
+import t from 'tap'
+import { makeSources } from '../../src/gateway/sources.ts'
+
+t.test('with neither tokens nor a list, loopback and private ranges are served', async (t) => {
+  const { allows, summary } = makeSources({ allow: [], tokens: [] })
+  const rows: [string, boolean][] = [
+    ['127.0.0.1', true],
+    ['127.255.255.255', true],
+    ['10.0.0.1', true],
+    ['9.255.255.255', false],
+    ['11.0.0.0', false],
+    ['172.15.255.255', false],
+    ['172.16.0.0', true],
+    ['172.31.255.255', true],
+    ['172.32.0.0', false],
+    ['192.167.255.255', false],
+    ['192.168.0.1', true],
+    ['100.63.255.255', false],
+    ['100.64.0.1', true],
+    ['100.128.0.0', false],
+    ['169.254.1.1', true],
+    ['203.0.113.1', false],
+    ['8.8.8.8', false],
+    ['::1', true],
+    ['::2', false],
+    ['fc00::1', true],
+    ['fdff::1', true],
+    ['fe80::1', true],
+    ['2001:db8::1', false],
+    ['::ffff:10.1.2.3', true],
+    ['::ffff:127.0.0.1', true],
+    ['::ffff:8.8.8.8', false],
+  ]
+  for (const [address, allowed] of rows) t.equal(allows(address), allowed, address)
+  t.match(summary, /private/)
+})
+
+t.test('a socket that has gone already has no address, and is not served', async (t) => {
+  t.notOk(makeSources({ allow: [], tokens: [] }).allows(undefined))
+})
+
+t.test('with tokens everybody may connect, and must show one', async (t) => {
+  const { allows, summary } = makeSources({ allow: [], tokens: ['s3cret'] })
+  for (const address of ['8.8.8.8', '2001:db8::1', '127.0.0.1']) t.ok(allows(address), address)
+  t.notMatch(summary, /s3cret/)
+})
+
+t.test('a list counts alone, with tokens and without', async (t) => {
+  for (const tokens of [[], ['s3cret']]) {
+    const { allows, summary } = makeSources({ allow: ['203.0.113.0/24', '2001:db8::5'], tokens })
+    t.ok(allows('203.0.113.77'))
+    t.ok(allows('::ffff:203.0.113.77'))
+    t.ok(allows('2001:db8::5'))
+    t.notOk(allows('203.0.114.1'))
+    t.notOk(allows('127.0.0.1'), 'not even loopback')
+    t.match(summary, /203\.0\.113\.0\/24/)
+  }
+})
