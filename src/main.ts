@@ -15,6 +15,7 @@ import { makeLocalProvider } from './provider/local.ts'
 import type { Provider } from './provider/provider.ts'
 import { makeStaticProvider } from './provider/static.ts'
 import { makeTargetGuard } from './routing/target-guard.ts'
+import { storeLimits } from './store/limits.ts'
 import { openTrafficStore } from './store/open.ts'
 import type { TrafficStore } from './store/store.ts'
 import type { Target } from './types.ts'
@@ -39,7 +40,7 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
   const metrics = makeMetrics(events)
   const undo: (() => Promise<void>)[] = []
   try {
-    const store = openStore(config)
+    const store = await openStore(config)
     undo.push(() => store.close())
     const listeners: Target[] = []
     const gateway = config.role === 'control' ? null : buildGateway(config, store, events, listeners)
@@ -97,12 +98,12 @@ async function stop(
   await store.close()
 }
 
-function openStore(config: Config): TrafficStore {
+function openStore(config: Config): Promise<TrafficStore> {
   return openTrafficStore({
     redisUrl: config['redis.url'],
     fleet: config.fleet,
     life: lifeOf(config),
-    maxLanes: config['pins.maxLanes'],
+    limits: { ...storeLimits, maxLanes: config['pins.maxLanes'] },
     commandTimeoutMs: config['redis.commandTimeoutMs'],
     now: Date.now,
   })

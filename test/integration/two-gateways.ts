@@ -1,0 +1,147 @@
+// The main job on real servers: two gateways and a control on one Redis, three Tinyproxies with an address of
+// their own each, a target that says where it was called from.
+
+import t, { type Test } from 'tap'
+import { startFlakyFront } from '../fixtures/flaky-front.ts'
+import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
+import { connectThrough, requestOver } from '../fixtures/raw-client.ts'
+import { startRedis } from '../fixtures/redis.ts'
+import { startTarget, type HttpTarget } from '../fixtures/target.ts'
+import { startTinyproxy } from '../fixtures/tinyproxy.ts'
+
+const jobCount = 200
+const requestsPerJob = 5
+const addresses = ['127.0.1.1', '127.0.1.2', '127.0.1.3']
+const lanes = ['type=payment,institution=bank-a', 'type=statement,institution=bank-b']
+
+type Fleet = { readonly target: HttpTarget; readonly env: { readonly [name: string]: string } }
+
+/** @param failing  the share of dials that fail */
+async function startFleet(t: Test, { failing = 0 } = {}): Promise<Fleet> {
+  const redis = await startRedis()
+  t.teardown(redis.stop)
+  const target = await startTarget()
+  t.teardown(target.close)
+  const upstreams: string[] = []
+  for (const [index, bind] of addresses.entries()) {
+    const tinyproxy = await startTinyproxy({ bind })
+    t.teardown(tinyproxy.stop)
+    const front = await startFlakyFront(tinyproxy, { share: failing, seed: index + 1 })
+    t.teardown(front.stop)
+    upstreams.push(`${front.host}:${front.port}`)
+  }
+  const env = {
+    REDIS_URL: redis.url,
+    PROVIDER: 'static',
+    STATIC_UPSTREAMS: upstreams.join(','),
+    TARGET_PORTS: '*',
+    ALLOW_PRIVATE_TARGETS: 'true',
+    LOG_LEVEL: 'warn',
+  }
+  return { target, env }
+}
+
+async function start(t: Test, { env }: Fleet, role: string): Promise<Lanekeeper> {
+  const lanekeeper = await startLanekeeper({ ...env, ROLE: role })
+  t.teardown(() => lanekeeper.stop('SIGKILL'))
+  return lanekeeper
+}
+
+type JobRecord = { readonly lane: string; readonly seen: Set<string>; served: number; refused: number }
+
+/** One request; false where the gateway refused it as it may while dials fail. */
+async function oneRequest(
+  gatewayPort: number,
+  { target }: Fleet,
+  userinfo: string,
+  record: JobRecord,
+): Promise<boolean> {
+  const answer = await connectThrough({ gatewayPort, target: `127.0.0.1:${target.port}`, userinfo })
+  try {
+    if (answer.status === 502) {
+      record.refused += 1
+      return false
+    }
+    if (answer.status !== 200) throw new Error(`${answer.status} ${answer.body.toString()}`)
+    const { body } = await requestOver(answer.socket)
+    record.seen.add((JSON.parse(body.toString()) as { address: string }).address)
+    record.served += 1
+    return true
+  } finally {
+    answer.socket.destroy()
+  }
+}
+
+/** Requests of a job one after the other, jobs side by side; each request to any gateway that runs. */
+async function runJobs(
+  fleet: Fleet,
+  gateways: readonly Lanekeeper[],
+  halfway = async () => {},
+): Promise<JobRecord[]> {
+  const records = Array.from({ length: jobCount }, (_, index) => {
+    return { lane: lanes[index % lanes.length]!, seen: new Set<string>(), served: 0, refused: 0 }
+  })
+  let done = 0
+  let half: Promise<void> | null = null
+  await Promise.all(
+    records.map(async (record, index) => {
+      for (let request = 0; request < requestsPerJob;) {
+        const { gatewayPort } = gateways[Math.floor(Math.random() * gateways.length)]!
+        if (await oneRequest(gatewayPort!, fleet, `job=j-${index},${record.lane}:x`, record)) request += 1
+        done += 1
+        if (done === (jobCount * requestsPerJob) / 2) half = halfway()
+      }
+    }),
+  )
+  await half
+  return records
+}
+
+function turns(records: readonly JobRecord[], lane: string): number[] {
+  const first = records.filter((record) => record.lane === lane).map(({ seen }) => [...seen][0])
+  return addresses.map((address) => first.filter((seen) => seen === address).length)
+}
+
+t.test('200 jobs keep one address each, in even turns, while a gateway is restarted', async (t) => {
+  const fleet = await startFleet(t)
+  await start(t, fleet, 'control')
+  const gateways = [await start(t, fleet, 'gateway'), await start(t, fleet, 'gateway')]
+
+  const records = await runJobs(fleet, gateways, async () => {
+    const old = gateways.pop()!
+    t.equal(await old.stop(), 0, 'a gateway told to stop exits with 0')
+    gateways.push(await start(t, fleet, 'gateway'))
+  })
+
+  t.strictSame(
+    records.filter(({ seen }) => seen.size !== 1),
+    [],
+    'every job was seen from exactly one address',
+  )
+  t.ok(
+    records.every(({ served, refused }) => served === requestsPerJob && refused === 0),
+    'no request failed',
+  )
+  for (const lane of lanes) {
+    const counts = turns(records, lane)
+    t.ok(Math.max(...counts) - Math.min(...counts) <= 1, `turns of ${lane} are even: ${counts.join(' ')}`)
+  }
+})
+
+t.test('no job gets two addresses while one dial in twenty fails', async (t) => {
+  const fleet = await startFleet(t, { failing: 0.05 })
+  await start(t, fleet, 'control')
+  const gateways = [await start(t, fleet, 'gateway'), await start(t, fleet, 'gateway')]
+
+  const records = await runJobs(fleet, gateways)
+
+  t.strictSame(
+    records.filter(({ seen }) => seen.size !== 1),
+    [],
+    'every job was seen from exactly one address',
+  )
+  t.ok(
+    records.every(({ served }) => served === requestsPerJob),
+    'every request was served in the end',
+  )
+})
