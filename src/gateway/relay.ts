@@ -24,7 +24,11 @@ export type Relay = {
  */
 export function relay(client: Socket, upstream: Socket, early: readonly Buffer[]): Relay {
   const earlyBytes = early.reduce((sum, chunk) => sum + chunk.length, 0)
-  const readBefore = { client: client.bytesRead, upstream: upstream.bytesRead - upstream.readableLength }
+  // Bytes that wait on a socket were read from the network, but are still to be carried.
+  const readBefore = {
+    client: client.bytesRead - client.readableLength,
+    upstream: upstream.bytesRead - upstream.readableLength,
+  }
   let endedBy: TunnelEnd | null = null
 
   const bytesUp = () => client.bytesRead - readBefore.client + earlyBytes
@@ -58,7 +62,8 @@ export function relay(client: Socket, upstream: Socket, early: readonly Buffer[]
     bytes: () => client.bytesRead + upstream.bytesRead + client.bytesWritten + upstream.bytesWritten,
     close(why) {
       endBy(why)
-      for (const socket of [client, upstream]) cut(socket)
+      cut(client, why === 'idle' || upstream.readableEnded)
+      cut(upstream, why === 'idle' || client.readableEnded)
     },
   }
 }
@@ -85,6 +90,7 @@ function carry(from: Socket, to: Socket, onEnd: () => void, onReset: () => void)
       resolve()
     })
     if (from.destroyed) {
+      onReset()
       to.resetAndDestroy()
       return resolve()
     }
@@ -96,8 +102,11 @@ function carry(from: Socket, to: Socket, onEnd: () => void, onReset: () => void)
   })
 }
 
-/** Undelivered bytes would be cut silently by an orderly close, so then it is a reset. */
-function cut(socket: Socket): void {
-  if (socket.writableLength > 0) socket.resetAndDestroy()
-  else socket.destroy()
+/**
+ * Undelivered bytes would be cut silently by an orderly close, so then it is a reset.
+ * @param isWhole  the other side has said all that it had to say, as far as we can know
+ */
+function cut(socket: Socket, isWhole: boolean): void {
+  if (isWhole && socket.writableLength === 0) socket.destroy()
+  else socket.resetAndDestroy()
 }
