@@ -1,0 +1,29 @@
+// The traffic store in plain Maps: the embedded default, tests and bench. It ends with the process.
+// Each verb runs without a pause from its call on, so it is as atomic as a script in Redis.
+
+import { storeLimits } from '../limits.ts'
+import type { StoreLimits } from '../limits.ts'
+import type { PinLife, TrafficStore } from '../store.ts'
+import { makeMemoryHeartbeats } from './heartbeats.ts'
+import { makeMemoryPins } from './pins.ts'
+import { makeRings } from './rings.ts'
+import { makeMemorySnapshots } from './snapshot.ts'
+
+type MemoryOptions = {
+  readonly life: PinLife
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  readonly limits?: StoreLimits
+}
+
+export function openMemoryStore({ life, now, limits = storeLimits }: MemoryOptions): TrafficStore {
+  const { snapshots, fleet } = makeMemorySnapshots()
+  const rings = makeRings({ fleet, now, limits })
+  return {
+    snapshots,
+    pins: makeMemoryPins({ rings, fleet, life, now, limits }),
+    heartbeats: makeMemoryHeartbeats({ fleet, now, limits }),
+    async ping() {},
+    async close() {},
+  }
+}

@@ -1,0 +1,154 @@
+// Pins in a Map, with the same steps in the same order as the scripts in ../redis/lua.
+
+import { laneName, laneOf } from '../../lane.ts'
+import type { Job, Pin } from '../../types.ts'
+import type { StoreLimits } from '../limits.ts'
+import type { MoveRequest, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
+import { makeExpiryQueue } from './expiry-queue.ts'
+import type { Rings } from './rings.ts'
+import type { Fleet } from './snapshot.ts'
+
+type PinRecord = { -readonly [field in keyof Pin]: Pin[field] }
+
+type Parts = {
+  readonly rings: Rings
+  readonly fleet: Fleet
+  readonly life: PinLife
+  readonly now: () => number
+  readonly limits: StoreLimits
+}
+
+export function makeMemoryPins({ rings, fleet, life, now, limits }: Parts): Pins {
+  const records = new Map<string, PinRecord>()
+  const counts = new Map<string, number>()
+  const queue = makeExpiryQueue<PinRecord>((record) => records.get(record.job.id) === record)
+
+  function live(jobId: string): PinRecord | null {
+    const record = records.get(jobId)
+    return record && record.expiresAtMs > now() ? record : null
+  }
+
+  function extend(record: PinRecord): void {
+    record.expiresAtMs = Math.min(now() + life.idleMs, record.pinnedAtMs + life.maxLifeMs)
+  }
+
+  function count(upstreamId: string, change: 1 | -1): void {
+    const pinned = (counts.get(upstreamId) ?? 0) + change
+    if (pinned > 0) counts.set(upstreamId, pinned)
+    else counts.delete(upstreamId)
+  }
+
+  function drop(record: PinRecord): void {
+    records.delete(record.job.id)
+    count(record.upstreamId, -1)
+    queue.compact(records.size)
+  }
+
+  function sweepExpired(limit: number): number {
+    const expired = queue.take(limit, now())
+    expired.forEach(drop)
+    return expired.length
+  }
+
+  function keepPinned(record: PinRecord, { job, version }: PinRequest): PinAnswer {
+    if (differs(job, record.job)) return { kind: 'mismatch', pin: { ...record } }
+    if (!fleet.has(record.upstreamId)) {
+      const current = fleet.version()
+      return version > current ? { kind: 'behind', version: current } : { kind: 'lost', pin: { ...record } }
+    }
+    extend(record)
+    return { kind: 'pinned', pin: { ...record }, reused: true }
+  }
+
+  function pinNew(request: PinRequest): PinAnswer {
+    const { job, gatewayId } = request
+    const turn = rings.takeTurn({ ...request, lane: laneName(laneOf(job)) })
+    if (turn.kind !== 'turn') return turn
+    const expired = records.get(job.id)
+    if (expired) drop(expired)
+    const { upstreamId } = turn
+    const record = { job, upstreamId, freshBy: gatewayId, pinnedAtMs: now(), expiresAtMs: 0 }
+    extend(record)
+    records.set(job.id, record)
+    count(upstreamId, 1)
+    queue.add(record)
+    return { kind: 'pinned', pin: { ...record }, reused: false }
+  }
+
+  function mayMove(record: PinRecord, { job, gatewayId, from, when }: MoveRequest): boolean {
+    if (record.upstreamId !== from) return false
+    if (record.job.type !== job.type || record.job.institution !== job.institution) return false
+    return when === 'fresh' ? record.freshBy === gatewayId : !fleet.has(from)
+  }
+
+  /** @returns whether the pin stands on that upstream */
+  function touchOne(jobId: string, upstreamId: string, used: boolean): boolean {
+    const record = live(jobId)
+    if (record?.upstreamId !== upstreamId) return false
+    if (used) record.freshBy = null
+    extend(record)
+    return true
+  }
+
+  return {
+    async pin(request) {
+      sweepExpired(limits.sweptPerPin)
+      const record = live(request.job.id)
+      return record ? keepPinned(record, request) : pinNew(request)
+    },
+
+    async move(request) {
+      const record = live(request.job.id)
+      if (!record) return { kind: 'gone' }
+      if (!mayMove(record, request)) return { kind: 'kept', pin: { ...record } }
+      const refused = [...request.refused, request.from]
+      const turn = rings.takeTurn({ ...request, refused, lane: laneName(laneOf(request.job)) })
+      if (turn.kind !== 'turn') return turn
+      count(record.upstreamId, -1)
+      record.upstreamId = turn.upstreamId
+      record.freshBy = request.gatewayId
+      count(record.upstreamId, 1)
+      extend(record)
+      return { kind: 'moved', pin: { ...record } }
+    },
+
+    async use(jobId, upstreamId) {
+      touchOne(jobId, upstreamId, true)
+      return copy(live(jobId))
+    },
+
+    async touch(touches) {
+      return touches.map(({ jobId, upstreamId, used }) => touchOne(jobId, upstreamId, used))
+    },
+
+    async release(jobId) {
+      const pin = copy(live(jobId))
+      const record = records.get(jobId)
+      if (record) drop(record)
+      return pin
+    },
+
+    async read(jobId) {
+      return copy(live(jobId))
+    },
+
+    async sweep(limit) {
+      return sweepExpired(limit)
+    },
+
+    async counts() {
+      return new Map(counts)
+    },
+  }
+}
+
+/** Leaving type or institution out is fine; giving another one, or one where none was given, is not. */
+function differs(asked: Job, pinned: Job): boolean {
+  const otherType = asked.type !== null && asked.type !== pinned.type
+  const otherInstitution = asked.institution !== null && asked.institution !== pinned.institution
+  return otherType || otherInstitution
+}
+
+function copy(record: PinRecord | null): Pin | null {
+  return record && { ...record }
+}
