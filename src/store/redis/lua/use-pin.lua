@@ -1,0 +1,14 @@
+-- use-pin: a tunnel of the job has opened; the pin is fresh no longer, and extended. Atomic.
+-- KEYS pins expiry  ARGV job upstream idleMs maxLifeMs
+-- Returns {record, expiresAtMs} of the pin as it stands: if not on `upstream`, unchanged. nil where there is none.
+-- Cost: O(log pins).
+
+local now = nowMs()
+local pin, text, expiresAt = livePin(job, now)
+if not pin then return nil end
+if pin.u ~= upstream then return { text, expiresAt } end
+if pin.by then
+  pin.by = nil
+  text = savePin(job, pin)
+end
+return { text, extend(job, pin, now) }

@@ -1,0 +1,44 @@
+// The traffic store in Redis 6.2 or newer: one connection, one script per verb.
+
+import { storeLimits } from '../limits.ts'
+import type { StoreLimits } from '../limits.ts'
+import type { PinLife, TrafficStore } from '../store.ts'
+import { openRedisClient } from './client.ts'
+import { makeRedisHeartbeats } from './heartbeats.ts'
+import { makeKeys } from './keys.ts'
+import { makeRedisPins } from './pins.ts'
+import { makeScripts } from './scripts.ts'
+import { makeRedisSnapshots } from './snapshot.ts'
+
+export type RedisStoreOptions = {
+  /** `redis://` or `rediss://`, with credentials if Redis asks for them. */
+  readonly url: string
+  /** Fleets share a Redis without seeing each other. `[a-z0-9-]{1,32}` */
+  readonly fleet: string
+  readonly life: PinLife
+  /** A call that takes longer throws `store_unavailable`. */
+  readonly commandTimeoutMs: number
+  readonly limits?: StoreLimits
+  /** Reads lua/<name>.lua; a test may hand in a changed text. */
+  readonly readLua?: (name: string) => string
+}
+
+/**
+ * Resolves once Redis answers, or is found not to: then calls throw until it is there.
+ * @throws TypeError where `url` is not one
+ */
+export async function openRedisStore(options: RedisStoreOptions): Promise<TrafficStore> {
+  const { url, fleet, life, commandTimeoutMs, limits = storeLimits, readLua } = options
+  const client = await openRedisClient({ url, commandTimeoutMs })
+  const keys = makeKeys(fleet)
+  const scripts = makeScripts(client, readLua)
+  return {
+    pins: makeRedisPins({ client, scripts, keys, life, limits }),
+    snapshots: makeRedisSnapshots({ client, scripts, keys }),
+    heartbeats: makeRedisHeartbeats({ client, scripts, keys, limits }),
+    async ping() {
+      await client.ask((redis) => redis.ping())
+    },
+    close: () => client.close(),
+  }
+}
