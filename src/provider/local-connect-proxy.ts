@@ -7,8 +7,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 
 export type ConnectProxy = {
   readonly port: number
-  /** Being served now; those that wait are not counted. */
+  /** Being served now. */
   readonly clients: () => number
+  readonly waiting: () => number
   /** Resets every connection and frees the port. */
   readonly close: () => Promise<void>
 }
@@ -60,24 +61,20 @@ export async function startConnectProxy({
     waiting.push(client)
     serveNext()
   })
-  return { port: await listen(server, host, port), clients: () => clients, close: () => close(server, open) }
+  return {
+    port: await listen(server, host, port),
+    clients: () => clients,
+    waiting: () => waiting.length,
+    close: () => close(server, open),
+  }
 }
 
 function serve(client: Socket, localAddress: string | null, open: Set<Socket>): void {
   readHead(client, (head) => {
-    const request = /^CONNECT (?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/@]+)):(\d{1,5}) HTTP\/1\.[01]\r\n/.exec(head)
-    const host = request?.[1] ?? request?.[2]
-    const port = Number(request?.[3])
-    if (host === undefined)
-      return refuse(client, head.startsWith('CONNECT ') ? '400 Bad Request' : '501 Not Implemented')
-    if (port < 1 || port > 65535) return refuse(client, '400 Bad Request')
-    const target = connect({
-      host,
-      port,
-      allowHalfOpen: true,
-      noDelay: true,
-      ...(localAddress && { localAddress }),
-    })
+    const request = parseRequest(head)
+    if ('refused' in request) return refuse(client, request.refused)
+    const from = localAddress === null ? {} : { localAddress }
+    const target = connect({ ...request, ...from, allowHalfOpen: true, noDelay: true })
     track(target, open)
     const onFailure = () => refuse(client, '500 Unable to connect')
     const onClientGone = () => target.destroy()
@@ -90,6 +87,15 @@ function serve(client: Socket, localAddress: string | null, open: Set<Socket>): 
       join(client, target)
     })
   })
+}
+
+function parseRequest(head: string): { host: string; port: number } | { refused: string } {
+  if (!head.startsWith('CONNECT ')) return { refused: '501 Not Implemented' }
+  const match = /^CONNECT (?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/@]+)):(\d{1,5}) HTTP\/1\.[01]\r\n/.exec(head)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  if (host === undefined || port < 1 || port > 65535) return { refused: '400 Bad Request' }
+  return { host, port }
 }
 
 /** Bytes behind the head stay on the socket, which is paused then. */

@@ -14,23 +14,29 @@ export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
     return !own.has(instance.id) && isRunning(maker)
   }
 
-  async function find(id: string): Promise<LocalRecord | null> {
-    const record = (await records.readAll()).find(({ instance }) => instance.id === id) ?? null
-    if (record === null || !isOthers(record)) return record
-    throw new ProviderError(
-      'unavailable',
-      `"${id}" belongs to process ${record.maker.pid}, which still runs; stop that, or use another DATA_DIR.`,
-    )
+  /** Ends it and forgets it. The record goes first: without it, a second call would take us for another process. */
+  async function removeOwn(id: string, server: LocalServer, signal?: AbortSignal): Promise<void> {
+    await server.end(signal)
+    await records.remove(id)
+    own.delete(id)
   }
 
-  /** Ends it and forgets it, whoever made it. */
+  async function removeLeftover(id: string, signal?: AbortSignal): Promise<void> {
+    const record = (await records.readAll()).find(({ instance }) => instance.id === id)
+    if (record === undefined) return
+    if (isOthers(record)) {
+      throw new ProviderError(
+        'unavailable',
+        `"${id}" belongs to process ${record.maker.pid}, which still runs; stop that, or use another DATA_DIR.`,
+      )
+    }
+    if (record.kind === 'tinyproxy') await endProcess(record.server, graceMs, signal)
+    await records.remove(id)
+  }
+
   async function remove(id: string, signal?: AbortSignal): Promise<void> {
-    const record = await find(id)
     const server = own.get(id)
-    if (server) await server.end(signal)
-    else if (record?.kind === 'tinyproxy') await endProcess(record.server, graceMs, signal)
-    own.delete(id)
-    if (server || record) await records.remove(id)
+    return server ? removeOwn(id, server, signal) : removeLeftover(id, signal)
   }
 
   return {

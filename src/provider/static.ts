@@ -111,7 +111,7 @@ function parseItem(item: string): Instance | { problem: string } {
   if (!match)
     return wrong(item.includes(':') ? 'cannot be read; give host:port' : 'has no port; give host:port')
   const host = canonicalHost(match[1] ?? match[2] ?? '')
-  if (match[1] === undefined ? !isHost(host) : !isIPv6(host))
+  if (!isHost(host) || (match[1] !== undefined && !isIPv6(host)))
     return wrong('has no valid host; give host:port')
   const port = Number(match[3])
   if (match[3] === '' || port < 1 || port > 65535) return wrong('has no port from 1 to 65535; give host:port')

@@ -1,0 +1,137 @@
+import t from 'tap'
+import { Problem } from '../../src/config-checks.ts'
+import { makeStaticProvider, parseStaticUpstreams, staticUpstream } from '../../src/provider/static.ts'
+import { providerLists, rejectsWith } from '../fixtures/provider-contract.ts'
+
+const entries = [
+  { host: '10.0.0.5', port: 8888, labels: { pool: 'payments' }, egressIp: '203.0.113.5' },
+  { id: 'second', name: 'Second', host: 'Proxy.Internal', port: 3128, credentials: 'proxies' },
+]
+
+providerLists(t, 'static', () => makeStaticProvider(entries))
+
+t.test('entries are listed as they stand, with what was left out', async (t) => {
+  t.strictSame(await makeStaticProvider(entries).list(), [
+    {
+      id: 'static-10.0.0.5-8888',
+      name: 'static-10.0.0.5-8888',
+      host: '10.0.0.5',
+      port: 8888,
+      egressIp: '203.0.113.5',
+      labels: { pool: 'payments' },
+      credentials: null,
+    },
+    {
+      id: 'second',
+      name: 'Second',
+      host: 'proxy.internal',
+      port: 3128,
+      egressIp: null,
+      labels: {},
+      credentials: 'proxies',
+    },
+  ])
+})
+
+t.test('create says where machines come from instead', (t) =>
+  rejectsWith(
+    t,
+    makeStaticProvider(entries).create({ name: 'third', labels: {} }),
+    'no_capacity',
+    /third.*STATIC_UPSTREAMS/,
+  ),
+)
+
+t.test('delete says who deletes instead', (t) =>
+  rejectsWith(t, makeStaticProvider(entries).delete('second'), 'unavailable', /second.*STATIC_UPSTREAMS/),
+)
+
+t.test('every process derives the same id, and no two machines share one', async (t) => {
+  const long = `${'a'.repeat(60)}.${'b'.repeat(60)}`
+  const cases: [text: string, id: string][] = [
+    ['10.0.0.5:8888', 'static-10.0.0.5-8888'],
+    ['PROXY.internal:8888', 'static-proxy.internal-8888'],
+    ['[::1]:8888', 'static-__1-8888'],
+    ['[0:0:0:0:0:0:0:1]:8888', 'static-__1-8888'],
+    ['[2001:DB8::5]:8888', 'static-2001_db8__5-8888'],
+    [`${long}.one:8888`, `static-${`${long}.one`.slice(0, 80)}-2b553ec30390-8888`],
+    [`${long}.two:8888`, `static-${`${long}.two`.slice(0, 80)}-2ed0e79440c9-8888`],
+  ]
+  for (const [text, id] of cases) {
+    t.strictSame(
+      parseStaticUpstreams(text).entries.map((entry) => entry.id),
+      [id],
+      text,
+    )
+    t.match(id, /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
+  }
+})
+
+t.test('an IPv6 address loses its brackets, since it is dialled without', async (t) => {
+  t.match(parseStaticUpstreams('[::1]:8888').entries, [{ host: '::1', port: 8888 }])
+})
+
+t.test('spaces and empty items do no harm', async (t) => {
+  const { entries, problems } = parseStaticUpstreams(' 10.0.0.5:8888 ,, a.b:1,')
+  t.strictSame(problems, [])
+  t.match(entries, [{ host: '10.0.0.5' }, { host: 'a.b', port: 1 }])
+  t.strictSame(parseStaticUpstreams(''), { entries: [], problems: [] })
+})
+
+t.test('every bad item is reported, with what is wrong about it', async (t) => {
+  const cases: [item: string, problem: RegExp][] = [
+    ['10.0.0.5', /"10\.0\.0\.5" has no port/],
+    ['10.0.0.5:', /no port from 1 to 65535/],
+    ['10.0.0.5:0', /no port from 1 to 65535/],
+    ['10.0.0.5:65536', /no port from 1 to 65535/],
+    ['10.0.0.5:http', /cannot be read/],
+    ['10.0.0.256:8888', /no valid host/],
+    ['10.0.5:8888', /no valid host/],
+    [':8888', /no valid host/],
+    ['a b:8888', /no valid host/],
+    ['::1', /without a port or brackets/],
+    ['::1:8888', /without a port or brackets/],
+    ['[::1]', /give host:port/],
+    ['[10.0.0.5]:8888', /no valid host/],
+    ['[fe80::1%eth0]:8888', /no valid host/],
+    ['http://10.0.0.5:8888', /is a URL/],
+  ]
+  const { entries, problems } = parseStaticUpstreams(['good:1', ...cases.map(([item]) => item)].join(','))
+  t.match(entries, [{ host: 'good' }])
+  t.equal(problems.length, cases.length)
+  for (const [index, [item, problem]] of cases.entries()) t.match(problems[index], problem, item)
+})
+
+t.test('an address that stands there twice is reported, however it is written', async (t) => {
+  const { entries, problems } = parseStaticUpstreams('[::1]:1,[0::1]:1')
+  t.equal(entries.length, 1)
+  t.match(problems, [/"\[0::1\]:1" stands there twice/])
+})
+
+t.test('a password that does not belong there is not repeated', async (t) => {
+  const { problems } = parseStaticUpstreams('user:s3cret@10.0.0.5:8888')
+  t.match(problems, [/@10\.0\.0\.5:8888.*credentials/])
+  t.notMatch(problems[0], /s3cret|user:/)
+})
+
+t.test('an entry of a file is checked key by key', async (t) => {
+  t.match(staticUpstream({ host: '2001:DB8::5', port: 8888, egressIp: '203.0.113.9' }), {
+    id: 'static-2001_db8__5-8888',
+    host: '2001:db8::5',
+    egressIp: '203.0.113.9',
+  })
+  const cases: [entry: unknown, problem: RegExp][] = [
+    ['10.0.0.5:8888', /must be a table/],
+    [{ port: 1 }, /^host: must be a name or an address/],
+    [{ host: 'a' }, /^port: must be a whole number/],
+    [{ host: 'a', port: 0 }, /^port: /],
+    [{ host: 'a', port: 1, id: 'no spaces' }, /^id: /],
+    [{ host: 'a', port: 1, name: '' }, /^name: /],
+    [{ host: 'a', port: 1, egressIp: 'b' }, /^egressIp: must be an IP address/],
+    [{ host: 'a', port: 1, labels: { pool: 1 } }, /^labels: .*"pool"/],
+    [{ host: 'a', port: 1, password: 'x' }, /unknown key "password"/],
+  ]
+  for (const [entry, problem] of cases) {
+    t.throws(() => staticUpstream(entry), { constructor: Problem, message: problem }, JSON.stringify(entry))
+  }
+})
