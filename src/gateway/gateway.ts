@@ -63,6 +63,9 @@ type Parts = {
   readonly now: () => number
 }
 
+/** For the ends of tunnels that were just reset. */
+const lastWordsMs = 1000
+
 export type Gateway = ReturnType<typeof makeGateway>
 
 export function makeGateway({
@@ -199,6 +202,8 @@ export function makeGateway({
       await tunnels.none(deadline)
       tunnels.closeAll('stop')
       server.destroyAll()
+      // They end within this turn of the loop; only then are their facts and last uses known.
+      await tunnels.none(AbortSignal.timeout(lastWordsMs))
       for (const loop of loops) await loop.stop()
       tunnels.stop()
       await flush()
