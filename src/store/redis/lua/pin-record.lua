@@ -51,10 +51,13 @@ end
 local function sweepExpired(limit, now)
   local swept = 0
   for _, job in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, limit)) do
-    local known, pin = pcall(decodePin, redis.call('HGET', pins, job) or '{}')
+    local text = redis.call('HGET', pins, job)
+    local known, pin = pcall(decodePin, text)
     if known then
       dropPin(job, pin)
       swept = swept + 1
+    elseif not text then
+      redis.call('ZREM', expiry, job)
     end
   end
   return swept
