@@ -32,7 +32,10 @@ export type ReplyProgress =
 
 export type ConnectReplyReader = { push(chunk: Buffer): ReplyProgress }
 
-type Verdict = { readonly kind: 'established' | 'refused'; readonly status: number } | Malformed
+type Verdict =
+  | { readonly kind: 'established'; readonly status: number }
+  | { readonly kind: 'refused'; readonly status: number }
+  | Malformed
 
 type State = {
   readonly limits: Limits
