@@ -29,6 +29,7 @@ const settings = {
   'gateway.headBytes': setting(null, check.wholeNumber({ min: 1024, max: 1_048_576, unit: 'bytes' })),
   'gateway.headLines': setting(null, check.wholeNumber({ min: 10, max: 900 })),
   'gateway.keepAliveMs': setting(null, check.milliseconds(1000, hour)),
+  'gateway.stopGraceMs': setting(null, check.milliseconds(0, hour)),
   'gateway.stopDeadlineMs': setting(null, check.milliseconds(0, day)),
   'admin.host': setting('ADMIN_HOST', check.text),
   'admin.port': setting('ADMIN_PORT', check.port),

@@ -147,6 +147,7 @@ function buildGateway(
       headBytes: config['gateway.headBytes'],
       headLines: config['gateway.headLines'],
       keepAliveMs: config['gateway.keepAliveMs'],
+      stopGraceMs: config['gateway.stopGraceMs'],
       earlyBytes: config['tunnels.earlyBytes'],
       tunnelIdleMs: config['tunnels.idleMs'],
       tunnelMaxLifeMs: config['tunnels.maxLifeMs'],

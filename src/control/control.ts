@@ -1,8 +1,9 @@
 // The control plane of one process, put together: fills the fleet from the provider and keeps it published.
 
 import type { Events } from '../events.ts'
-import { startLoop } from '../loop.ts'
+import { startLoop, type Loop } from '../loop.ts'
 import type { Instance, Provider } from '../provider/provider.ts'
+import { makeStorePresence } from '../store-presence.ts'
 import type { TrafficStore } from '../store/store.ts'
 import type { Restriction, Upstream } from '../types.ts'
 import { makePublisher } from './publish.ts'
@@ -24,10 +25,8 @@ export type Control = ReturnType<typeof makeControl>
 
 export function makeControl({ provider, wanted, labels, restrictions, store, events }: Parts) {
   const publisher = makePublisher({ snapshots: store.snapshots, events })
-  const loops = [
-    startLoop('publish', () => publisher.pass(), { everyMs: 1000, events }),
-    startLoop('sweep', async () => void (await store.pins.sweep(sweepLimit)), { everyMs: 1000, events }),
-  ]
+  const presence = makeStorePresence(events)
+  let loops: Loop[] = []
 
   /** Upstreams on this machine end with us, so whatever is there was left by a process that could not clean up. */
   async function createAll(count: number): Promise<Instance[]> {
@@ -36,16 +35,21 @@ export function makeControl({ provider, wanted, labels, restrictions, store, eve
     return Promise.all(names.map((name, index) => provider.create({ name, labels: labels[index] ?? {} })))
   }
 
+  async function pass(): Promise<void> {
+    await publisher.pass()
+    await store.pins.sweep(sweepLimit)
+  }
+
   return {
     publisher,
 
     /** @throws ProviderError */
     async start(): Promise<void> {
+      loops = [startLoop('control', () => presence.during(pass), { everyMs: 1000, events })]
       const instances = wanted === null ? await provider.list() : await createAll(wanted)
-      await publisher.set({
-        upstreams: instances.map((instance) => toUpstream(instance, provider.name)),
-        restrictions,
-      })
+      const upstreams = instances.map((instance) => toUpstream(instance, provider.name))
+      // Where the store is away, a later pass publishes it.
+      await presence.during(() => publisher.set({ upstreams, restrictions }))
     },
 
     async stop(): Promise<void> {

@@ -12,7 +12,8 @@ const hopByHop = new Set([
 ])
 const framing = new Set(['transfer-encoding', 'content-length', 'host'])
 
-export type Headers = { [name: string]: string[] }
+/** node:http asks for a plain string where there is one value (Host above all). */
+export type Headers = { [name: string]: string | string[] }
 
 /**
  * What the target gets: no hop-by-hop header, nothing that the client's Connection names, no identity
@@ -27,7 +28,7 @@ export function requestHeaders(
   const named = connectionNames(rawHeaders)
   // Without a prototype: a header named __proto__ is a header like any other.
   const headers: Headers = Object.create(null)
-  headers['Host'] = [authority]
+  headers['Host'] = authority
   const spelling = new Map<string, string>()
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!
@@ -38,7 +39,9 @@ export function requestHeaders(
     if (!goesOn) continue
     const key = spelling.get(lower) ?? name
     spelling.set(lower, key)
-    ;(headers[key] ??= []).push(rawHeaders[i + 1]!)
+    const before = headers[key]
+    const value = rawHeaders[i + 1]!
+    headers[key] = before === undefined ? value : [before, value].flat()
   }
   return headers
 }

@@ -2,9 +2,10 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError, isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
-import { startLoop } from '../loop.ts'
+import { startLoop, type Loop } from '../loop.ts'
 import { makeFleetView } from '../routing/fleet-view.ts'
 import { readIdentity } from '../routing/job.ts'
 import { makeKnownPins } from '../routing/known-pins.ts'
@@ -37,6 +38,7 @@ export type GatewaySettings = {
   readonly headBytes: number
   readonly headLines: number
   readonly keepAliveMs: number
+  readonly stopGraceMs: number
   readonly earlyBytes: number
   readonly tunnelIdleMs: number
   readonly tunnelMaxLifeMs: number
@@ -79,6 +81,8 @@ export function makeGateway({
   now,
 }: Parts) {
   const { life } = settings
+  /** Told to stop: `leaving` shows in readyz, `stopping` refuses new tunnels. */
+  let leaving = false
   let stopping = false
 
   const known = makeKnownPins({ limit: settings.knownPins, gatewayId })
@@ -147,11 +151,8 @@ export function makeGateway({
     jobApi: makeJobApi({ readJob: (req) => readJob(req, true), pinning, known, fleet, events }),
   })
 
-  const touchEveryMs = Math.min(1000, life.idleMs / 8)
-  const loops = [
-    startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
-    startLoop('touches', () => flush(), { everyMs: touchEveryMs, events }),
-  ]
+  let loops: Loop[] = []
+
   events.on('snapshot_loaded', () => failures.keepOnly((id) => fleet.upstream(id) !== null))
 
   async function flush(): Promise<void> {
@@ -164,7 +165,15 @@ export function makeGateway({
   }
 
   return {
-    listen: (address: { host: string; port: number }): Promise<AddressInfo> => server.listen(address),
+    /** From here on it also beats and touches. @throws the listen error, such as EADDRINUSE */
+    async listen(address: { host: string; port: number }): Promise<AddressInfo> {
+      const bound = await server.listen(address)
+      loops = [
+        startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
+        startLoop('touches', () => flush(), { everyMs: Math.min(1000, life.idleMs / 8), events }),
+      ]
+      return bound
+    },
     sources: makeSources({ allow: settings.allowSources, tokens: settings.tokens }).summary,
     fleet,
     known,
@@ -183,7 +192,7 @@ export function makeGateway({
     /** What keeps a job that comes now from being served. */
     missing(): string[] {
       const missing = []
-      if (stopping) missing.push('this gateway is stopping')
+      if (leaving) missing.push('this gateway is stopping')
       if (fleet.version === 0) missing.push('no fleet is loaded yet')
       if (!heartbeat.storeAnswers) missing.push('the store of pins does not answer')
       return missing
@@ -193,13 +202,15 @@ export function makeGateway({
     beat: () => heartbeat.beat(),
 
     /**
-     * No new connections; open tunnels end by themselves until the signal aborts, then they are reset.
+     * Serves on for the grace time, so that load balancers see readyz; then no new connections, and open
+     * tunnels end by themselves until the signal aborts; then they are reset.
      * The last touches and the sign-off are tried once: the store may be away.
      */
     async stop(deadline: AbortSignal): Promise<void> {
+      leaving = true
+      await delay(settings.stopGraceMs, undefined, { signal: deadline }).catch(() => undefined)
       stopping = true
-      server.stopAccepting()
-      await tunnels.none(deadline)
+      await server.stopAccepting(deadline)
       tunnels.closeAll('stop')
       server.destroyAll()
       // They end within this turn of the loop; only then are their facts and last uses known.

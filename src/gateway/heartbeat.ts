@@ -1,9 +1,9 @@
 // Each second this gateway says what it carries, and hears what is published and what the others carry.
 
-import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { FleetView } from '../routing/fleet-view.ts'
 import type { KnownPins } from '../routing/known-pins.ts'
+import { makeStorePresence } from '../store-presence.ts'
 import type { Heartbeats, StoredReport } from '../store/store.ts'
 import type { UpstreamLoad } from './upstream-load.ts'
 
@@ -22,7 +22,7 @@ type Parts = {
 export type Heartbeat = ReturnType<typeof makeHeartbeat>
 
 export function makeHeartbeat({ gatewayId, heartbeats, fleet, known, load, events }: Parts) {
-  let storeAnswers = true
+  const presence = makeStorePresence(events)
 
   async function exchange(): Promise<void> {
     const { version, nowMs, others } = await heartbeats.beat({
@@ -38,20 +38,12 @@ export function makeHeartbeat({ gatewayId, heartbeats, fleet, known, load, event
 
   return {
     get storeAnswers(): boolean {
-      return storeAnswers
+      return presence.answers
     },
 
     /** Never throws `store_unavailable`: that the store is away is published once, and once that it is back. */
-    async beat(): Promise<void> {
-      try {
-        await exchange()
-        if (!storeAnswers) events.emit('store_found')
-        storeAnswers = true
-      } catch (error) {
-        if (!isGatewayError(error, 'store_unavailable')) throw error
-        if (storeAnswers) events.emit('store_lost', { detail: error.fields.detail })
-        storeAnswers = false
-      }
+    beat(): Promise<void> {
+      return presence.during(exchange)
     },
 
     async signOff(): Promise<void> {

@@ -79,7 +79,7 @@ export function makeRequestStory({
         relay,
       }
       tunnels.add(open)
-      const setupMs = openedMs - request.startedMs
+      const setupMs = toMicros(openedMs - request.startedMs)
       events.emit('tunnel_opened', {
         ...facts(request, tunnel),
         road: request.road,
@@ -89,7 +89,7 @@ export function makeRequestStory({
       void relay.ended.then((end) => {
         tunnels.remove(open)
         pinning.letGo(tunnel.pin)
-        events.emit('tunnel_closed', { ...facts(request, tunnel), ...end, ms: now() - openedMs })
+        events.emit('tunnel_closed', { ...facts(request, tunnel), ...end, ms: toMicros(now() - openedMs) })
       })
     },
 
@@ -116,4 +116,9 @@ export function makeRequestStory({
       return errorBytes(failure, { keepAlive: true, requestId })
     },
   }
+}
+
+/** Milliseconds with three places: what a person reads in a log line. */
+function toMicros(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }

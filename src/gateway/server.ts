@@ -2,6 +2,7 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError, type HeadReason } from '../errors.ts'
 import type { Sources } from './sources.ts'
 import { asGatewayError, refuseResponse, refuseSocket } from './refuse.ts'
@@ -96,13 +97,21 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
       return sockets.size
     },
 
-    /** No new connections; idle ones are closed, the others end with their request. */
-    stopAccepting(): void {
+    /**
+     * No new connections; idle ones are closed, the others end with their request or tunnel.
+     * Resolves when none is left, or when the signal aborts.
+     */
+    async stopAccepting(deadline: AbortSignal): Promise<void> {
+      // What the kernel has taken for us already would be reset with the listener: accept it first.
+      for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
       server.close()
-      server.closeIdleConnections()
+      while (sockets.size > 0 && !deadline.aborted) {
+        server.closeIdleConnections()
+        await delay(50, undefined, { signal: deadline }).catch(() => undefined)
+      }
     },
 
-    /** Tunnels are not among node:http's connections any more, so these are all. */
+    /** Tunnels too: node:http does not count them among its connections any more. */
     destroyAll(): void {
       for (const socket of sockets) socket.resetAndDestroy()
     },

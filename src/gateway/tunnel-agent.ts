@@ -21,6 +21,8 @@ export class TunnelAgent extends Agent {
   /** Called by node:http for each request of an agent; not in its types. */
   addRequest(request: ClientRequest, ...rest: unknown[]): void {
     this.#onRequest(request)
+    // `dial` hands the socket over paused; by this event node:http listens to it.
+    request.once('socket', (socket) => socket.resume())
     const { addRequest } = Agent.prototype as unknown as { addRequest: (...all: unknown[]) => void }
     addRequest.call(this, request, ...rest)
   }

@@ -90,8 +90,8 @@ function readUpgrade(req: IncomingMessage, readJob: (req: IncomingMessage) => Jo
 function sendUpgrade(req: IncomingMessage, socket: Socket, { target }: Request, path: string): ClientRequest {
   const headers = requestHeaders(req.rawHeaders, httpAuthority(target!), { keepFraming: false })
   if (headerValues(req, 'upgrade').some((protocol) => protocol.trim().toLowerCase() === 'websocket')) {
-    headers['Connection'] = ['Upgrade']
-    headers['Upgrade'] = ['websocket']
+    headers['Connection'] = 'Upgrade'
+    headers['Upgrade'] = 'websocket'
   }
   const outgoing = httpRequest({
     method: req.method ?? 'GET',

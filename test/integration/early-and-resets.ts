@@ -33,6 +33,8 @@ async function startAll(t: Test, script: Script, env: { readonly [name: string]:
   return { upstream, gateway, gatewayPort: gateway.gatewayPort! }
 }
 
+const silentUntilLeft: Script = ({ socket }) => void socket.once('end', () => socket.end()).resume()
+
 /** Sends a CONNECT and resets the connection a little later, at another moment each time. */
 async function connectAndReset(gatewayPort: number, job: string, afterMs: number): Promise<void> {
   const socket = connect({ host: '127.0.0.1', port: gatewayPort })
@@ -84,7 +86,7 @@ t.test('64 KiB and more of early bytes arrive whole', async (t) => {
 })
 
 t.test('clients that reset while their tunnel is dialled leave nothing behind', async (t) => {
-  const { gateway, gatewayPort, upstream } = await startAll(t, stayingSilent)
+  const { gateway, gatewayPort, upstream } = await startAll(t, silentUntilLeft)
   await metric(gateway, 'lanekeeper_known_pins')
   const descriptors = openDescriptors(gateway)
   await Promise.all(

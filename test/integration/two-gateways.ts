@@ -6,6 +6,7 @@ import { startFlakyFront } from '../fixtures/flaky-front.ts'
 import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
 import { connectThrough, requestOver } from '../fixtures/raw-client.ts'
 import { startRedis } from '../fixtures/redis.ts'
+import { writeSettings } from '../fixtures/settings-file.ts'
 import { startTarget, type HttpTarget } from '../fixtures/target.ts'
 import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 
@@ -37,6 +38,8 @@ async function startFleet(t: Test, { failing = 0 } = {}): Promise<Fleet> {
     TARGET_PORTS: '*',
     ALLOW_PRIVATE_TARGETS: 'true',
     LOG_LEVEL: 'warn',
+    // As behind a load balancer: connections that are on their way when it stops are still served.
+    LANEKEEPER_CONFIG: await writeSettings(t, { gateway: { stopGraceMs: 500 } }),
   }
   return { target, env }
 }

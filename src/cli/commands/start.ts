@@ -13,7 +13,12 @@ export async function start(): Promise<number> {
   const lanekeeper = await startLanekeeper(config).catch(explainPort)
   announce(lanekeeper)
   const ready = lanekeeper.ready.then(() => announceReady(lanekeeper, config))
-  await Promise.race([signals.first, ready.then(() => signals.first)])
+  try {
+    await Promise.race([signals.first, ready.then(() => signals.first)])
+  } catch (error) {
+    await lanekeeper.stop(AbortSignal.abort())
+    throw error
+  }
   const deadline = AbortSignal.any([signals.second, AbortSignal.timeout(config['gateway.stopDeadlineMs'])])
   signals.second.addEventListener('abort', () => setTimeout(() => process.exit(1), lastResortMs).unref())
   await lanekeeper.stop(deadline)
@@ -40,14 +45,15 @@ function announce({ gatewayUrl, adminUrl }: Lanekeeper): void {
   print(`admin listening on ${adminUrl}`)
 }
 
+/** In one write, so that whoever waits for `ready` has the rest too. */
 function announceReady({ gatewayUrl }: Lanekeeper, config: Config): void {
-  print('ready')
-  if (!gatewayUrl) return
+  print(gatewayUrl === null ? 'ready' : `ready\n${lineToPaste(gatewayUrl, config)}`)
+}
+
+function lineToPaste(gatewayUrl: string, config: Config): string {
   const password = config['gateway.tokens'].length > 0 ? '<token>' : 'x'
   const proxy = gatewayUrl.replace('http://', `http://job=demo-1:${password}@`)
-  print(
-    `try: HTTPS_PROXY=${proxy} curl -sS https://example.com -o /dev/null -w '%{http_connect} %{http_code}\\n'`,
-  )
+  return `try: HTTPS_PROXY=${proxy} curl -sS https://example.com -o /dev/null -w '%{http_connect} %{http_code}\\n'`
 }
 
 function explainPort(error: NodeJS.ErrnoException): never {
