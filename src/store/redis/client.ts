@@ -16,6 +16,7 @@ export type RedisClient = {
 type ClientOptions = { readonly url: string; readonly commandTimeoutMs: number }
 
 const longestReconnectDelayMs = 1000
+const farewellMs = 250
 
 /**
  * Resolves once connected, or once it is clear that Redis is not there now. It keeps trying until closed.
@@ -69,7 +70,7 @@ function failFast(commandTimeoutMs: number) {
     // Silence with commands outstanding: drop the connection, so that the next commands fail at once.
     socketTimeout: commandTimeoutMs,
     connectTimeout: 4 * commandTimeoutMs,
-    disconnectTimeout: commandTimeoutMs,
+    disconnectTimeout: farewellMs,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
