@@ -62,7 +62,12 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
 
   async function reuse(job: Job, pin: KnownPin): Promise<KnownPin> {
     if (!saysTheSame(job, pin.job)) throw otherLane(job, pin.job)
-    if (!(await findUpstream(pin.upstreamId))) await replaceLost(pin)
+    const { upstreamId } = pin
+    // While we looked, another request of the job may have given it another upstream.
+    if (!(await findUpstream(upstreamId)) && pin.upstreamId === upstreamId) {
+      await replaceLost(pin)
+      if (pin.over) return pinJob(job)
+    }
     known.use(pin, now())
     return pin
   }
@@ -230,7 +235,11 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
     async settle(pin: KnownPin, upstreamId: string): Promise<boolean> {
       while (pin.moving) await pin.moving.catch(() => undefined)
       if (pin.over || pin.upstreamId !== upstreamId) return false
-      if (pin.standing === 'own') pin.standing = 'used'
+      if (pin.standing === 'own') {
+        pin.standing = 'used'
+        // A touch may have gone since the job was pinned; the next one has to say so.
+        known.use(pin, now())
+      }
       if (pin.standing === 'used') return true
       const stored = await pins.use(pin.job.id, upstreamId)
       if (stored === null) known.forget(pin)
