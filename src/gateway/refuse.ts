@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { GatewayError, isGatewayError } from '../errors.ts'
+import { headerValues } from './head.ts'
 import { errorBytes, errorReply } from './reply.ts'
 
 /** A client that does not read its answer and close is cut off then. */
@@ -40,11 +41,17 @@ export function refuseResponse(
     return
   }
   // Keeping the connection would mean reading the rest of a body that nobody wants.
-  const keepAlive = req.complete && req.httpVersion === '1.1'
+  const keepAlive = req.httpVersion === '1.1' && (req.complete || !hasBody(req))
   const reply = errorReply(error, { keepAlive, requestId, withBody: req.method !== 'HEAD' })
   res.writeHead(reply.status, reply.headers.flat())
   res.end(reply.body)
   if (!keepAlive) res.once('finish', () => lingerThenDestroy(req.socket))
+}
+
+/** By its head: while the head is handed on, node:http calls even a request without a body incomplete. */
+function hasBody(req: IncomingMessage): boolean {
+  if (headerValues(req, 'transfer-encoding').length > 0) return true
+  return headerValues(req, 'content-length').some((length) => Number(length) !== 0)
 }
 
 /** Closing with unread bytes would reset the connection and could take the answer with it. */
