@@ -8,12 +8,7 @@ import { readBytes } from '../fixtures/raw-answer.ts'
 import { basic, connectThrough } from '../fixtures/raw-client.ts'
 import { metric, openDescriptors } from '../fixtures/readings.ts'
 import { startRedis } from '../fixtures/redis.ts'
-import {
-  establishing,
-  startScriptedUpstream,
-  stayingSilent,
-  type Script,
-} from '../fixtures/scripted-upstream.ts'
+import { establishing, startScriptedUpstream, type Script } from '../fixtures/scripted-upstream.ts'
 import { until } from '../fixtures/until.ts'
 
 const target = '127.0.0.1:4433'

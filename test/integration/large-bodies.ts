@@ -17,6 +17,8 @@ const size = 1024 ** 3
 /** A process that held the body would grow by a gibibyte; buffers, JIT and garbage between collections are far below. */
 const growthAllowed = 200 * 1024 ** 2
 
+t.setTimeout(180_000)
+
 const expected = pseudoRandomSha256(size)
 
 async function startAll(t: Test): Promise<{ gateway: Lanekeeper; target: HttpTarget }> {
@@ -59,6 +61,8 @@ type Road = (exchange: Exchange) => Promise<IncomingMessage>
 function send(options: object, body: Readable | null): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(options, resolve)
+    // The fixture hands its sockets over paused.
+    outgoing.once('socket', (socket) => socket.resume())
     outgoing.on('error', reject)
     if (body) pipeline(body, outgoing).catch(reject)
     else outgoing.end()
