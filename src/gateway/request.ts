@@ -45,6 +45,8 @@ export function makeRequestStory({
   now,
 }: Parts) {
   let requests = 0
+  /** Not open yet, but on their way: a burst of requests must not pass the limit before the first one stands. */
+  let opening = 0
 
   function facts({ requestId, job, target }: Request, tunnel: StandingTunnel) {
     return { requestId, job: job!, target: target!, upstream: tunnel.upstream.id }
@@ -60,11 +62,16 @@ export function makeRequestStory({
     async open(request: Request, signal: AbortSignal): Promise<StandingTunnel> {
       if (isStopping())
         throw new Failure('overloaded', { detail: 'This gateway is stopping. Try another one.' })
-      if (tunnels.isFull)
+      if (opening >= tunnels.room)
         throw new Failure('overloaded', {
           detail: 'This gateway carries all the tunnels that it may. Try again.',
         })
-      return openTunnel(request.job!, request.target!, signal)
+      opening += 1
+      try {
+        return await openTunnel(request.job!, request.target!, signal)
+      } finally {
+        opening -= 1
+      }
     },
 
     /** Counts the tunnel until its relay has ended, and lets its pin go then. */

@@ -53,8 +53,9 @@ export function makeTunnels(parts: {
       return open.size
     },
 
-    get isFull(): boolean {
-      return open.size >= max
+    /** How many more may be opened; never below none. */
+    get room(): number {
+      return Math.max(0, max - open.size)
     },
 
     list(): OpenTunnel[] {

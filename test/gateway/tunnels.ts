@@ -39,15 +39,15 @@ t.test('tunnels are counted and listed from their begin to their end', async (t)
   t.equal(tunnels.count, 1, 'removed twice is removed once')
 })
 
-t.test('full is as many as may be open', async (t) => {
+t.test('there is room for as many as may be open', async (t) => {
   const { tunnels, open } = setUp(t, { max: 2 })
   const first = open()
   tunnels.add(first.tunnel)
-  t.notOk(tunnels.isFull)
+  t.equal(tunnels.room, 1)
   tunnels.add(open().tunnel)
-  t.ok(tunnels.isFull)
+  t.equal(tunnels.room, 0)
   tunnels.remove(first.tunnel)
-  t.notOk(tunnels.isFull)
+  t.equal(tunnels.room, 1)
 })
 
 t.test('a tunnel without a byte for the idle time is closed, and says so', async (t) => {

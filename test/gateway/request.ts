@@ -1,0 +1,126 @@
+import t, { type Test } from 'tap'
+import { GatewayError } from '../../src/errors.ts'
+import type { StandingTunnel } from '../../src/gateway/open-tunnel.ts'
+import type { Relay, RelayEnd } from '../../src/gateway/relay.ts'
+import { makeRequestStory } from '../../src/gateway/request.ts'
+import { makeTunnels } from '../../src/gateway/tunnels.ts'
+import { makeFakeClock } from '../fixtures/clock.ts'
+import { recordFacts } from '../fixtures/facts.ts'
+import { makeUpstream } from '../fixtures/upstream.ts'
+
+const never = new AbortController().signal
+const job = { id: 'job-1', type: null, institution: null }
+const target = { host: 'bank.test', port: 443 }
+const upstream = makeUpstream({ id: 'up-1', egressIp: '203.0.113.7' })
+const pin = { job } as never
+const tunnel: StandingTunnel = { upstream, pin, socket: {} as never }
+
+function setUp(t: Test, { max = 1 } = {}) {
+  const clock = makeFakeClock()
+  const facts = recordFacts()
+  const tunnels = makeTunnels({ max, idleMs: 1000, maxLifeMs: 10_000, now: clock.now })
+  t.teardown(() => tunnels.stop())
+  const state = { stopping: false, opened: 0, opening: Promise.resolve(), letGo: [] as unknown[] }
+  const story = makeRequestStory({
+    gatewayId: 'gw-1',
+    openTunnel: async () => {
+      state.opened += 1
+      await state.opening
+      return tunnel
+    },
+    tunnels,
+    pinning: { letGo: (its: unknown) => state.letGo.push(its) } as never,
+    isStopping: () => state.stopping,
+    events: facts.events,
+    now: clock.now,
+  })
+  const begin = () => Object.assign(story.begin('connect'), { job, target })
+  return { clock, facts, tunnels, state, story, begin }
+}
+
+function fakeRelay(): { relay: Relay; end: (how: RelayEnd) => void } {
+  let end: (how: RelayEnd) => void = () => {}
+  const ended = new Promise<RelayEnd>((resolve) => (end = resolve))
+  return { relay: { ended, bytes: () => 0, close: () => {} }, end: (how) => end(how) }
+}
+
+t.test('each request has an id of its own, which names the gateway', async (t) => {
+  const { begin } = setUp(t)
+  const ids = [begin(), begin(), begin()].map(({ requestId }) => requestId)
+  t.equal(new Set(ids).size, 3)
+  for (const id of ids) t.match(id, /^gw-1-/)
+})
+
+t.test('a gateway that stops, or carries all that it may, opens nothing', async (t) => {
+  const { story, begin, state, tunnels } = setUp(t, { max: 1 })
+  t.equal(await story.open(begin(), never), tunnel)
+  state.stopping = true
+  await t.rejects(story.open(begin(), never), { code: 'overloaded', message: /stopping/ })
+  state.stopping = false
+  tunnels.add({ requestId: 'r', job, target, upstreamId: 'up-1', openedMs: 0, relay: fakeRelay().relay })
+  await t.rejects(story.open(begin(), never), { code: 'overloaded', status: 503 })
+  t.equal(state.opened, 1)
+})
+
+t.test('tunnels on their way count as well, until they have failed or stand', async (t) => {
+  const { story, begin, state } = setUp(t, { max: 2 })
+  state.opening = Promise.reject(new GatewayError('target_failed', { detail: 'No.' }))
+  const both = [story.open(begin(), never), story.open(begin(), never)]
+  await t.rejects(story.open(begin(), never), { code: 'overloaded' })
+  t.match(await Promise.allSettled(both), [{ status: 'rejected' }, { status: 'rejected' }])
+  state.opening = Promise.resolve()
+  t.equal(await story.open(begin(), never), tunnel)
+})
+
+t.test('a tunnel from its begin to its end', async (t) => {
+  const { story, begin, state, tunnels, facts, clock } = setUp(t)
+  const request = begin()
+  const { requestId } = request
+  clock.advance(12)
+  const { relay, end } = fakeRelay()
+  story.carry(request, tunnel, relay)
+  t.match(tunnels.list(), [{ requestId, job, target, upstreamId: 'up-1', openedMs: clock.now() }])
+  const named = { requestId, job, target, upstream: 'up-1' }
+  t.strictSame(facts.of('tunnel_opened'), [
+    { ...named, road: 'connect', egressIp: '203.0.113.7', setupMs: 12 },
+  ])
+  t.same(state.letGo, [])
+  clock.advance(500)
+  end({ bytesUp: 3, bytesDown: 4, endedBy: 'upstream' })
+  await tunnels.none(never)
+  await relay.ended
+  t.strictSame(facts.of('tunnel_closed'), [
+    { ...named, bytesUp: 3, bytesDown: 4, endedBy: 'upstream', ms: 500 },
+  ])
+  t.strictSame(state.letGo, [pin], 'its pin is let go, once')
+})
+
+t.test('a refusal is published with what was read of the request', async (t) => {
+  const { story, facts } = setUp(t)
+  const request = story.begin('http')
+  const error = new GatewayError('upstream_failed', { detail: 'closed', upstream: 'up-1' })
+  t.equal(story.refused(request, error, never), error)
+  const { requestId } = request
+  const told = { requestId, code: 'upstream_failed', status: 502, detail: 'closed', upstream: 'up-1' }
+  t.strictSame(facts.of('request_refused'), [{ ...told, job: null, target: null }])
+  Object.assign(request, { job, target })
+  story.refused(request, error, never)
+  t.strictSame(facts.of('request_refused')[1], { ...told, job, target })
+})
+
+t.test('an error that nobody foresaw is told to operators, not to the client', async (t) => {
+  const { story, begin, facts } = setUp(t)
+  const error = new TypeError('a mistake')
+  const answer = story.refused(begin(), error, never)
+  t.match(answer, { code: 'overloaded', status: 503 })
+  t.notMatch(answer?.fields.detail, /mistake/)
+  t.strictSame(facts.of('pass_failed'), [{ pass: 'request', error }])
+  t.equal(facts.of('request_refused').length, 1)
+})
+
+t.test('a client that left is told nothing; that it left is published', async (t) => {
+  const { story, begin, facts } = setUp(t)
+  t.equal(story.refused(begin(), new Error('aborted'), AbortSignal.abort()), null)
+  t.match(facts.of('request_refused'), [{ status: 499, job }])
+  t.same(facts.of('pass_failed'), [])
+})
