@@ -16,7 +16,7 @@ export function parseHost(text: string): string {
   // Before lower-casing, which makes a `k` of the Kelvin sign.
   if (/[^\x21-\x7e]/.test(text))
     throw refuse(`The host ${quoted(text)} is not plain ASCII; use its xn-- form.`)
-  if (text.startsWith('[')) return parseIPv6(text.slice(1, -1))
+  if (text.startsWith('[') && text.endsWith(']')) return parseIPv6(text.slice(1, -1))
   const name = text.toLowerCase().replace(/\.$/, '')
   if (isIPv4(name)) return name
   checkName(name)

@@ -251,5 +251,5 @@ t.test('each byte is looked at once: small pieces do not make it quadratic', asy
   const startMs = performance.now()
   for (let round = 0; round < 10; round++) t.equal(readIn(bytes).kind, 'established')
   const ms = (performance.now() - startMs) / 10
-  t.ok(ms < 50, `${ms.toFixed(2)} ms a head`)
+  t.ok(ms < 100, `${ms.toFixed(2)} ms a head`)
 })
