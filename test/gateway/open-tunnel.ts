@@ -63,7 +63,7 @@ async function makeParts(ports: readonly number[], options: Options = {}) {
     known,
     fleet,
     life,
-    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full.size > 0 }),
+    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
     flexTypes: [],
     events,
     now: clock.now,

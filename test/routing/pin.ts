@@ -65,7 +65,7 @@ function setUp(limits: StoreLimits = storeLimits) {
       store.current.snapshots.publish({ version, upstreams, restrictions: [] }),
     makeGateway(
       id: string,
-      { flexTypes = [] as string[], refused = { ids: [] as string[], full: false } } = {},
+      { flexTypes = [] as string[], refused = { ids: [] as string[], full: new Set<string>() } } = {},
     ) {
       const facts = recordFacts()
       const known = makeKnownPins({ limit: 1000, gatewayId: id })
@@ -123,7 +123,7 @@ t.test('a new job', async (t) => {
   })
 
   t.test('does not get an upstream that is refused now', async (t) => {
-    const { gateway } = await setUpOne({ refused: { ids: ['up-1', 'up-3'], full: false } })
+    const { gateway } = await setUpOne({ refused: { ids: ['up-1', 'up-3'], full: new Set() } })
     for (let i = 0; i < 3; i++) t.equal((await gateway.pinJob(job(`job-${i}`))).upstreamId, 'up-2')
   })
 
@@ -156,12 +156,16 @@ t.test('a job that cannot be pinned is told why', async (t) => {
   })
 
   t.test('all are full', async (t) => {
-    const { gateway } = await setUpOne({ refused: { ids: ['up-1', 'up-2', 'up-3'], full: true } })
+    const { gateway } = await setUpOne({
+      refused: { ids: ['up-1', 'up-2', 'up-3'], full: new Set(['up-1', 'up-2', 'up-3']) },
+    })
     await t.rejects(gateway.pinJob(job('job-1')), { code: 'overloaded', message: /full/ })
   })
 
   t.test('all have just failed', async (t) => {
-    const { gateway } = await setUpOne({ refused: { ids: ['up-1', 'up-2', 'up-3'], full: false } })
+    const { gateway } = await setUpOne({
+      refused: { ids: ['up-1', 'up-2', 'up-3'], full: new Set(['up-9']) },
+    })
     await t.rejects(gateway.pinJob(job('job-1')), { code: 'no_upstream', message: /answers/ })
   })
 
