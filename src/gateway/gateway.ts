@@ -107,7 +107,7 @@ export function makeGateway({
     known,
     fleet,
     life,
-    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full.size > 0 }),
+    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
     flexTypes: settings.flexTypes,
     events,
     now,

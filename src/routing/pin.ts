@@ -8,19 +8,17 @@
 // A fresh pin (no tunnel of the job has opened) may move, by its maker only. `settle` decides at the last
 // moment, when the tunnel stands but nobody was told: the pin is used from then on and never moves.
 
-import { GatewayError, isGatewayError } from '../errors.ts'
+import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { laneName, laneOf } from '../lane.ts'
-import type { MoveAnswer, MoveRequest, PinAnswer, PinLife, PinRequest, Pins } from '../store/store.ts'
+import type { PinLife, Pins } from '../store/store.ts'
 import type { Job, Pin, Upstream } from '../types.ts'
+import { makeAgree } from './agree.ts'
 import type { FleetView } from './fleet-view.ts'
-import { isPinned, trustMs } from './pin-life.ts'
 import type { KnownPin, KnownPins } from './known-pins.ts'
-
-const lanePart = ['type', 'institution'] as const
-
-/** A version race is lost this often before we give up: each round means that the fleet changed meanwhile. */
-const rounds = 8
+import { makeMover } from './move.ts'
+import { isPinned, trustMs } from './pin-life.ts'
+import { otherLane, pinLost, saysTheSame, type Refused } from './pin-refusals.ts'
 
 export type Pinning = ReturnType<typeof makePinning>
 
@@ -30,15 +28,18 @@ type Parts = {
   readonly known: KnownPins
   readonly fleet: FleetView
   readonly life: PinLife
-  /** Upstreams that take no new job from this gateway now, and why: all full, or just failed. */
-  readonly refused: () => { readonly ids: readonly string[]; readonly full: boolean }
+  readonly refused: () => Refused
+  /** Job types that get a new upstream when theirs is gone. */
   readonly flexTypes: readonly string[]
   readonly events: Events
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
-export function makePinning({ gatewayId, pins, known, fleet, life, refused, flexTypes, events, now }: Parts) {
+export function makePinning(parts: Parts) {
+  const { pins, known, fleet, life, events, now } = parts
+  const agree = makeAgree(parts)
+  const { moveFresh, replaceLost } = makeMover({ ...parts, agree })
   /** One call for all requests of a job that come at the same time. */
   const asking = new Map<string, Promise<KnownPin>>()
 
@@ -84,11 +85,10 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
 
   async function ask(job: Job): Promise<KnownPin> {
     const sentMs = now()
-    const answer = await inRounds(job, [], (request) => pins.pin(request))
+    const answer = await agree(job, new Set(), (request) => pins.pin(request))
     if (answer.kind === 'pinned') return remember(job, answer, sentMs)
     if (answer.kind === 'mismatch') throw otherLane(job, answer.pin.job)
-    if (answer.kind === 'lost') return replaceLost(rememberPin(answer.pin, sentMs))
-    throw refusal(answer.kind, job)
+    return replaceLost(rememberPin(answer.pin, sentMs))
   }
 
   function remember(job: Job, { pin, reused }: { pin: Pin; reused: boolean }, sentMs: number): KnownPin {
@@ -101,96 +101,12 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
     return known.remember(pin, { now: now(), trustedUntilMs: sentMs + trustMs(life) })
   }
 
-  /**
-   * Calls the store until it and we speak of the same version and ring.
-   * Refused ids are read anew each round: an upstream may have filled up or failed meanwhile.
-   */
-  async function inRounds<A extends PinAnswer | MoveAnswer>(
-    job: Job,
-    failed: readonly string[],
-    call: (request: PinRequest) => Promise<A>,
-  ): Promise<Exclude<A, { kind: 'stale' | 'behind' | 'no-ring' }>> {
-    let withRing = false
-    for (let round = 0; round < rounds; round++) {
-      const { version } = fleet.current()
-      const eligible = withRing ? fleet.eligibleIds(laneOf(job)) : null
-      const answer = await call({ job, gatewayId, version, eligible, refused: [...failed, ...refused().ids] })
-      if (answer.kind === 'stale') await fleet.refresh()
-      else if (answer.kind === 'behind') await fleet.publishOwn()
-      else if (answer.kind === 'no-ring') withRing = true
-      else return answer as Exclude<A, { kind: 'stale' | 'behind' | 'no-ring' }>
-    }
-    throw new GatewayError('overloaded', {
-      detail: 'The fleet changes faster than jobs can be pinned. Try again.',
-      job: job.id,
-    })
-  }
-
   /** A version that is ahead of ours may know an upstream that we do not: look once before calling it gone. */
   async function findUpstream(id: string): Promise<Upstream | null> {
     const upstream = fleet.upstream(id)
     if (upstream) return upstream
     await fleet.refresh().catch(() => undefined)
     return fleet.upstream(id)
-  }
-
-  /** The job's upstream has left the fleet: fresh pins and `flex` jobs get another, `strict` jobs are told so. */
-  async function replaceLost(pin: KnownPin): Promise<KnownPin> {
-    const from = pin.upstreamId
-    const flex = flexTypes.includes(pin.job.type ?? '')
-    if (pin.standing !== 'own' && !flex) {
-      events.emit('pin_lost', { job: pin.job, upstream: from })
-      known.forget(pin)
-      throw new GatewayError('pin_lost', {
-        detail: `The upstream ${from} of this job is gone. Release the job (DELETE /v1/job) or use a new job id.`,
-        upstream: from,
-        job: pin.job.id,
-      })
-    }
-    await move(pin, pin.standing === 'own' ? 'fresh' : 'lost')
-    return pin
-  }
-
-  /** Moves shared by all requests of the job in this gateway: the first one asks, the others wait for its answer. */
-  async function move(pin: KnownPin, when: MoveRequest['when']): Promise<void> {
-    pin.moving ??= moveInStore(pin, when).finally(() => {
-      pin.moving = null
-    })
-    await pin.moving
-  }
-
-  async function moveInStore(pin: KnownPin, when: MoveRequest['when']): Promise<void> {
-    const from = pin.upstreamId
-    let answer
-    try {
-      answer = await inRounds(pin.job, [...pin.failed], (request) => pins.move({ ...request, from, when }))
-    } catch (error) {
-      // Whether it moved is not known: the store must be asked before this pin is used again.
-      known.forget(pin)
-      throw error
-    }
-    if (answer.kind === 'moved') {
-      known.moved(pin, answer.pin)
-      events.emit('pin_moved', {
-        job: pin.job,
-        from,
-        to: answer.pin.upstreamId,
-        reason: when === 'fresh' ? 'fresh' : 'flex',
-      })
-    } else if (answer.kind === 'kept') known.moved(pin, answer.pin)
-    else if (answer.kind === 'gone') known.forget(pin)
-    else throw refusal(answer.kind, pin.job)
-  }
-
-  function refusal(kind: 'none' | 'too-many-lanes', job: Job): GatewayError {
-    const lane = laneName(laneOf(job))
-    if (kind === 'too-many-lanes') {
-      return new GatewayError('rate_limited', {
-        detail: 'Too many lanes (pairs of job type and institution) are in use. Name fewer of them.',
-        lane,
-      })
-    }
-    return noUpstream(lane, fleet.eligibleIds(laneOf(job)), refused())
   }
 
   return {
@@ -203,10 +119,7 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
     upstreamOf(pin: KnownPin): Upstream {
       const upstream = fleet.upstream(pin.upstreamId)
       if (upstream) return upstream
-      throw new GatewayError('pin_lost', {
-        detail: `The upstream ${pin.upstreamId} is gone.`,
-        upstream: pin.upstreamId,
-      })
+      throw pinLost(pin.job, pin.upstreamId)
     },
 
     /**
@@ -219,10 +132,12 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
       if (pin.standing !== 'own') return false
       pin.failed.add(upstreamId)
       try {
-        await move(pin, 'fresh')
+        await moveFresh(pin)
       } catch (error) {
-        if (isGatewayError(error, 'no_upstream', 'overloaded')) return false
-        throw error
+        if (!isGatewayError(error, 'no_upstream', 'overloaded')) throw error
+        // None is left; the next request of the job may try them all again.
+        pin.failed.clear()
+        return false
       }
       return pin.over || pin.upstreamId !== upstreamId
     },
@@ -269,35 +184,4 @@ export function makePinning({ gatewayId, pins, known, fleet, life, refused, flex
       return pins.read(jobId)
     },
   }
-}
-
-/** A later request may leave type and institution out or repeat them (design 5). */
-function saysTheSame(asked: Job, pinned: Job): boolean {
-  return lanePart.every((part) => asked[part] === null || asked[part] === pinned[part])
-}
-
-function otherLane(asked: Job, pinned: Job): GatewayError {
-  const words = (job: Job) =>
-    lanePart.map((part) => `${part} ${job[part] === null ? 'none' : `"${job[part]}"`}`).join(', ')
-  return new GatewayError('bad_request', {
-    detail: `This job was pinned with ${words(pinned)}; now it says ${words(asked)}. Say the same, leave it out, or use another job id.`,
-    job: pinned.id,
-  })
-}
-
-function noUpstream(
-  lane: string,
-  eligible: readonly string[],
-  refused: { readonly ids: readonly string[]; readonly full: boolean },
-): GatewayError {
-  if (eligible.length === 0) {
-    return new GatewayError('no_upstream', {
-      detail: `No running upstream may serve lane ${lane}. See /v1/explain.`,
-      lane,
-    })
-  }
-  if (refused.full) {
-    return new GatewayError('overloaded', { detail: `Every upstream for lane ${lane} is full.`, lane })
-  }
-  return new GatewayError('no_upstream', { detail: `No upstream for lane ${lane} answers now.`, lane })
 }
