@@ -19,6 +19,13 @@ function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
+/** For lists and tables, which may hold secrets. */
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'a table' : `a ${typeof value}`
+}
+
 export function wholeNumber({
   min,
   max,
@@ -82,7 +89,7 @@ export function listOf<T>(check: Check<T>): Check<readonly T[]> {
             .map((item) => item.trim())
             .filter(Boolean)
         : value
-    if (!Array.isArray(items)) return refuse('a list', value)
+    if (!Array.isArray(items)) throw new Problem(`must be a list, found ${kindOf(value)}`)
     return items.map((item, index) => at(`item ${index + 1}`, () => check(item)))
   }
 }
@@ -113,7 +120,7 @@ export const sourceRange: Check<string> = (value) => {
 export function record(value: unknown): { readonly [key: string]: unknown } {
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>
-  return refuse('a table of keys and values', value)
+  throw new Problem(`must be a table of keys and values, found ${kindOf(value)}`)
 }
 
 export const labels: Check<Labels> = (value) => {

@@ -147,7 +147,7 @@ function contradictions(config: Config): string[] {
     ...repeated('static.upstreams', config['static.upstreams']),
   )
   const unknown = config['static.upstreams'].filter(
-    ({ credentials }) => credentials !== null && !(credentials in config.credentials),
+    ({ credentials }) => credentials !== null && !Object.hasOwn(config.credentials, credentials),
   )
   found.push(
     ...unknown.map(
@@ -188,10 +188,15 @@ function collect(
   for (const [name, value] of Object.entries(table)) {
     const key = prefix + name
     if (Object.hasOwn(settings, key)) leaves.set(key, value)
-    else if (isGroup(key) && typeof value === 'object' && value !== null)
-      collect(check.record(value), `${key}.`, leaves, problems, path)
-    else problems.push(`${path}: unknown setting "${key}"; config/default.yaml lists all`)
+    else if (!isGroup(key)) problems.push(`${path}: unknown setting "${key}"; config/default.yaml lists all`)
+    else if (isTable(value)) collect(value, `${key}.`, leaves, problems, path)
+    // A group whose settings are all comments.
+    else if (value !== null) problems.push(`${path}: "${key}" must be a table of settings`)
   }
+}
+
+function isTable(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isGroup(key: string): boolean {

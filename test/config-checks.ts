@@ -1,0 +1,299 @@
+import t from 'tap'
+import * as check from '../src/config-checks.ts'
+import type { Check } from '../src/config-checks.ts'
+
+type Rows = {
+  readonly check: Check<unknown>
+  readonly fine: readonly (readonly [given: unknown, read: unknown])[]
+  readonly refused: readonly (readonly [given: unknown, problem: RegExp])[]
+}
+
+const tables: { readonly [name: string]: Rows } = {
+  'a whole number': {
+    check: check.wholeNumber({ min: 2, max: 10, unit: 'bytes' }),
+    fine: [
+      [2, 2],
+      [10, 10],
+      ['7', 7],
+      [' 7 ', 7],
+    ],
+    refused: [
+      [1, /whole number of bytes from 2 to 10, found 1/],
+      [11, /found 11/],
+      [2.5, /found 2\.5/],
+      ['', /found ""/],
+      ['7x', /found "7x"/],
+      ['0x7', /found "0x7"/],
+      ['-7', /found "-7"/],
+      ['1e1', /found/],
+      ['٧', /found/],
+      [null, /found null/],
+      [undefined, /must be/],
+      [true, /found true/],
+      [[7], /found \[7\]/],
+      [Number.NaN, /found null/],
+    ],
+  },
+  milliseconds: {
+    check: check.milliseconds(1, 5),
+    fine: [[5, 5]],
+    refused: [[6, /milliseconds from 1 to 5/]],
+  },
+  'a port': {
+    check: check.port,
+    fine: [
+      [0, 0],
+      ['65535', 65535],
+    ],
+    refused: [
+      [65536, /65535/],
+      [-1, /found -1/],
+    ],
+  },
+  'a choice': {
+    check: check.oneOf('all', 'gateway'),
+    fine: [['all', 'all']],
+    refused: [
+      ['ALL', /all or gateway, found "ALL"/],
+      [' all', /found/],
+      [undefined, /all or gateway/],
+    ],
+  },
+  'yes or no': {
+    check: check.yesOrNo,
+    fine: [
+      [true, true],
+      ['true', true],
+      [false, false],
+      ['false', false],
+    ],
+    refused: [
+      ['yes', /true or false, found "yes"/],
+      ['', /found ""/],
+      [1, /found 1/],
+      [null, /found null/],
+    ],
+  },
+  'a text': {
+    check: check.text,
+    fine: [[' a ', 'a']],
+    refused: [
+      ['  ', /a text/],
+      [5, /found 5/],
+      [null, /found null/],
+    ],
+  },
+  'a secret': {
+    check: check.secret,
+    fine: [
+      ['s3cret', 's3cret'],
+      ['pä:ss,w', 'pä:ss,w'],
+    ],
+    refused: [
+      ['', /without spaces/],
+      ['s3 cret', /without spaces/],
+      ['s3\ncret', /without spaces/],
+      ['s3cret\x7f', /text/],
+      [12345, /text/],
+    ],
+  },
+  'a value or none': {
+    check: check.orNull(check.port),
+    fine: [
+      [null, null],
+      ['', null],
+      [5, 5],
+    ],
+    refused: [['x', /found "x"/]],
+  },
+  'a list': {
+    check: check.listOf(check.port),
+    fine: [
+      [
+        [1, '2'],
+        [1, 2],
+      ],
+      ['1, 2,', [1, 2]],
+      ['', []],
+      [[], []],
+    ],
+    refused: [
+      [[1, 'x'], /^item 2: .*found "x"/],
+      ['1,x', /^item 2: /],
+      [5, /a list/],
+      [{ 0: 1 }, /a list/],
+      [null, /a list/],
+    ],
+  },
+  'target ports': {
+    check: check.targetPorts,
+    fine: [
+      ['*', 'any'],
+      [['*'], 'any'],
+      ['443,80', [443, 80]],
+      [443, [443]],
+      [
+        [443, 80],
+        [443, 80],
+      ],
+    ],
+    refused: [
+      ['', /a list of ports/],
+      [[], /a list of ports/],
+      ['443,*', /item 2/],
+      ['0', /item 1/],
+      [65536, /item 1/],
+    ],
+  },
+  'the URL of a Redis': {
+    check: check.redisUrl,
+    fine: [
+      ['redis://h:6379/0', 'redis://h:6379/0'],
+      ['rediss://u:p@h', 'rediss://u:p@h'],
+    ],
+    refused: [
+      ['http://h', /redis:\/\//],
+      ['h:6379', /redis:\/\//],
+      ['redis://', /redis:\/\//],
+      [6379, /redis:\/\//],
+    ],
+  },
+  'a range of sources': {
+    check: check.sourceRange,
+    fine: [
+      ['10.0.0.0/8', '10.0.0.0/8'],
+      ['10.1.2.3', '10.1.2.3'],
+      ['2001:db8::/32', '2001:db8::/32'],
+    ],
+    refused: [
+      ['10.0.0.0/33', /CIDR.*10\.0\.0\.0\/33/],
+      ['10.0.0.0/', /CIDR/],
+      ['10.0.0/8', /CIDR/],
+      ['2001:db8::/129', /CIDR/],
+      ['bank.test', /CIDR/],
+      ['', /CIDR/],
+      [10, /CIDR/],
+    ],
+  },
+  labels: {
+    check: check.labels,
+    fine: [
+      [{}, {}],
+      [{ pool: 'payments' }, { pool: 'payments' }],
+    ],
+    refused: [
+      [{ pool: 5 }, /label "pool".*quotes/],
+      [{ pool: null }, /label "pool"/],
+      [['pool'], /table/],
+      ['pool', /table/],
+    ],
+  },
+  credentials: {
+    check: check.credentials,
+    fine: [[{ a: 'user:pa:ss' }, { a: 'user:pa:ss' }]],
+    refused: [
+      [{ a: 'user' }, /"a" must be user:password/],
+      [{ a: ':pass' }, /"a"/],
+      [{ a: 'user:' }, /"a"/],
+      [{ a: 'us er:pass' }, /"a"/],
+      [{ a: 5 }, /"a"/],
+    ],
+  },
+  'a restriction': {
+    check: check.restriction,
+    fine: [
+      [
+        { id: 'r', kind: 'exclusive', type: 'payment', upstreams: { labels: { pool: 'p' } }, overflow: true },
+        {
+          id: 'r',
+          kind: 'exclusive',
+          type: 'payment',
+          institution: '*',
+          upstreams: { labels: { pool: 'p' } },
+          overflow: true,
+        },
+      ],
+      [
+        { id: 'r', kind: 'deny', institution: 'bank-b', upstreams: { ids: ['up-1'] } },
+        {
+          id: 'r',
+          kind: 'deny',
+          type: '*',
+          institution: 'bank-b',
+          upstreams: { ids: ['up-1'] },
+          overflow: false,
+        },
+      ],
+    ],
+    refused: [
+      [{ kind: 'deny', upstreams: { ids: ['a'] } }, /id/],
+      [{ id: 'r', kind: 'allow', upstreams: { ids: ['a'] } }, /kind: .*exclusive or deny/],
+      [{ id: 'r', kind: 'deny' }, /upstreams/],
+      [{ id: 'r', kind: 'deny', upstreams: {} }, /upstreams/],
+      [{ id: 'r', kind: 'deny', upstreams: { ids: ['a'], labels: { b: 'c' } } }, /upstreams/],
+      [{ id: 'r', kind: 'deny', upstreams: { ids: [] } }, /ids must not be empty/],
+      [{ id: 'r', kind: 'deny', upstreams: { labels: {} } }, /labels must not be empty/],
+      [{ id: 'r', kind: 'deny', upstreams: { label: { a: 'b' } } }, /unknown key "label"/],
+      [{ id: 'r', kind: 'deny', upstreams: { ids: ['a'] }, lane: 'x' }, /unknown key "lane"/],
+      [{ id: 'r', kind: 'deny', type: 'a:b', upstreams: { ids: ['a'] } }, /type/],
+      [{ id: 'r', kind: 'deny', institution: 5, upstreams: { ids: ['a'] } }, /institution/],
+      [{ id: 'r', kind: 'deny', upstreams: { ids: ['a'] }, overflow: 'maybe' }, /overflow/],
+      ['r', /table/],
+    ],
+  },
+}
+
+for (const [name, { check: read, fine, refused }] of Object.entries(tables)) {
+  t.test(name, async (t) => {
+    for (const [given, expected] of fine)
+      t.strictSame(read(given), expected, `reads ${JSON.stringify(given)}`)
+    for (const [given, problem] of refused)
+      t.throws(
+        () => read(given),
+        { constructor: check.Problem, message: problem },
+        `refuses ${JSON.stringify(given)}`,
+      )
+  })
+}
+
+t.test('what holds secrets never says what it found', async (t) => {
+  const given = [
+    's3cret x',
+    ['s3cret\n'],
+    { a: 's3cret' },
+    { a: { b: 's3cret' } },
+    { a: ['s3cret'] },
+    's3cret',
+  ]
+  const checks: [string, Check<unknown>][] = [
+    ['secret', check.secret],
+    ['list of secrets', check.listOf(check.secret)],
+    ['redisUrl', check.redisUrl],
+    ['credentials', check.credentials],
+    ['labels', check.record],
+  ]
+  for (const [name, check] of checks) {
+    for (const value of given) {
+      try {
+        check(value)
+      } catch (error) {
+        t.notMatch((error as Error).message, /s3cret/, `${name} of ${JSON.stringify(value)}`)
+      }
+    }
+  }
+})
+
+t.test('what it found is not repeated at length', async (t) => {
+  t.throws(() => check.port('9'.repeat(10_000)), { message: /^.{0,200}$/ })
+})
+
+t.test('other mistakes than problems stay what they are', async (t) => {
+  const mistake = new TypeError('a mistake')
+  t.throws(
+    () =>
+      check.at('here', () => {
+        throw mistake
+      }),
+    mistake,
+  )
+})
