@@ -1,0 +1,231 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { isGatewayError } from '../../src/errors.ts'
+import { makeTargetGuard } from '../../src/routing/target-guard.ts'
+import { parseAuthority } from '../../src/routing/target.ts'
+import type { Target } from '../../src/types.ts'
+
+type Options = Parameters<typeof makeTargetGuard>[0]
+
+const listeners = [
+  { host: '127.0.0.1', port: 3128 },
+  { host: '0.0.0.0', port: 3129 },
+]
+const upstreams: readonly Target[] = [
+  { host: '10.0.0.5', port: 8888 },
+  { host: '2001:db8::5', port: 8889 },
+  { host: 'Proxy.bank.example', port: 8890 },
+]
+
+const makeGuard = (more: Partial<Options> = {}) =>
+  makeTargetGuard({
+    ports: 'any',
+    allowPrivate: true,
+    ownListeners: () => listeners,
+    localAddresses: () => ['127.0.0.1', '::1', '192.168.7.1', 'fe80::1%eth0', '2001:db8:7::1'],
+    fleet: () => upstreams,
+    ...more,
+  })
+
+const byName = { code: 'target_denied', status: 403, token: 'http_request_denied' }
+const byAddress = { code: 'target_denied', status: 403, token: 'destination_ip_prohibited' }
+
+t.test('ports', async (t) => {
+  const some = makeGuard({ ports: [443, 80], allowPrivate: false })
+  for (const port of [443, 80])
+    t.doesNotThrow(() => some.checkName({ host: 'bank.example', port }), `${port}`)
+  for (const port of [1, 22, 25, 444, 5432, 6379, 8080, 65_535]) {
+    t.throws(() => some.checkName({ host: 'bank.example', port }), byName, `${port}`)
+  }
+  t.throws(() => some.checkName({ host: '192.0.2.1', port: 22 }), byName, 'of an address')
+  t.throws(
+    () => some.checkName({ host: 'bank.example', port: 22 }),
+    { message: /Port 22 .*443, 80.*targets\.ports.*TARGET_PORTS/ },
+    'says what is allowed, and where that is set',
+  )
+  t.doesNotThrow(() => makeGuard().checkName({ host: 'bank.example', port: 22 }), 'any')
+  t.throws(
+    () => makeGuard({ ports: [], allowPrivate: true }).checkName({ host: 'bank.example', port: 443 }),
+    byName,
+    'none',
+  )
+})
+
+t.test('targets by what was asked for', async (t) => {
+  const rows: [name: string, target: string, refusal: typeof byName | null][] = [
+    ['a bank', 'bank.example:443', null],
+    ['an address', '198.51.100.7:443', null],
+    ['an IPv6 address', '[2001:db8::7]:443', null],
+    ['the metadata server', 'metadata.google.internal:80', byName],
+    ['in upper case with a dot', 'Metadata.Google.Internal.:80', byName],
+    ['in short', 'metadata:80', byName],
+    ['on another port', 'metadata.google.internal:443', byName],
+    ['by its address', '169.254.169.254:80', byAddress],
+    ['by its IPv6 address', '[fd20:ce::254]:80', byAddress],
+    ['the same in full', '[fd20:00ce:0:0:0:0:0:0254]:80', byAddress],
+    ['by its address within IPv6', '[::ffff:169.254.169.254]:80', byAddress],
+    ['the same in hex', '[::ffff:a9fe:a9fe]:80', byAddress],
+    ['its neighbour', '169.254.169.253:80', null],
+    ['a name that ends like it', 'notmetadata.google.internal:80', null],
+    ['a name below it', 'metadata.google.internal.bank.example:80', null],
+    ['the upstream\u2019s own page', 'tinyproxy.stats:80', byName],
+
+    ['our gateway', '127.0.0.1:3128', byAddress],
+    ['by another loopback address', '127.255.0.9:3128', byAddress],
+    ['by IPv6', '[::1]:3128', byAddress],
+    ['by the unspecified address', '0.0.0.0:3128', byAddress],
+    ['by the unspecified IPv6 address', '[::]:3128', byAddress],
+    ['by loopback within IPv6', '[::ffff:127.0.0.1]:3128', byAddress],
+    ['by the unspecified address within IPv6', '[::ffff:0.0.0.0]:3128', byAddress],
+    ['by an interface', '192.168.7.1:3128', byAddress],
+    ['by an interface within IPv6', '[::ffff:192.168.7.1]:3128', byAddress],
+    ['by an interface\u2019s IPv6 address', '[2001:db8:7:0::1]:3128', byAddress],
+    ['by a link-local address', '[fe80::1]:3128', byAddress],
+    ['by name', 'localhost:3128', byAddress],
+    ['by a name below it', 'LocalHost.localhost.:3128', byAddress],
+    ['our admin port', '127.0.0.1:3129', byAddress],
+    ['another port of this machine', '127.0.0.1:4433', null],
+    ['another port of an interface', '192.168.7.1:443', null],
+    ['our port on another machine', '192.168.7.2:3128', null],
+    ['our port at a bank', 'bank.example:3128', null],
+    ['an address that only begins like loopback', '12.7.0.1:3128', null],
+
+    ['an upstream', '10.0.0.5:8888', byName],
+    ['an upstream within IPv6', '[::ffff:10.0.0.5]:8888', byAddress],
+    ['an upstream by IPv6', '[2001:db8:0::5]:8889', byName],
+    ['an upstream by name', 'proxy.bank.example:8890', byName],
+    ['another port of an upstream', '10.0.0.5:443', null],
+    ['the port of another upstream', '10.0.0.5:8889', null],
+    ['an upstream\u2019s port on another machine', '10.0.0.6:8888', null],
+    ['an upstream\u2019s port on the upstream itself', '127.0.0.1:8888', byAddress],
+    ['and by name', 'localhost:8889', byAddress],
+  ]
+  const guard = makeGuard()
+  for (const [name, target, refusal] of rows) {
+    const check = () => guard.checkName(parseAuthority(target))
+    if (refusal) t.throws(check, refusal, name)
+    else t.doesNotThrow(check, name)
+  }
+})
+
+t.test('targets by where their name leads', async (t) => {
+  const rows: [name: string, address: string, port: number, prohibited: boolean][] = [
+    ['anywhere', '198.51.100.7', 443, false],
+    ['the metadata server', '169.254.169.254', 443, true],
+    ['the metadata server within IPv6', '::ffff:169.254.169.254', 443, true],
+    ['the metadata server in hex and upper case', '::FFFF:A9FE:A9FE', 443, true],
+    ['the metadata server by IPv6, in full', 'fd20:00ce::0254', 443, true],
+    ['our gateway', '127.0.0.1', 3128, true],
+    ['our gateway, elsewhere on loopback', '127.8.8.8', 3128, true],
+    ['our gateway by an interface', '192.168.7.1', 3128, true],
+    ['our gateway with a zone', 'fe80::1%lo', 3128, true],
+    ['our gateway by the unspecified address', '0.0.0.0', 3128, true],
+    ['another port of this machine', '192.168.7.1', 443, false],
+    ['an upstream', '10.0.0.5', 8888, true],
+    ['an upstream within IPv6', '::ffff:a00:5', 8888, true],
+    ['an upstream by IPv6, in full', '2001:0DB8:0:0:0:0:0:5', 8889, true],
+    ['another port of an upstream', '10.0.0.5', 443, false],
+  ]
+  const guard = makeGuard()
+  for (const [name, address, port, prohibited] of rows) {
+    const check = () => guard.checkAddress(address, { host: 'bank.example', port })
+    if (prohibited) t.throws(check, byAddress, name)
+    else t.doesNotThrow(check, name)
+  }
+})
+
+t.test('no setting opens what is never a target', async (t) => {
+  for (const allowPrivate of [true, false]) {
+    for (const ports of ['any', [80, 3128, 8888]] as const) {
+      const guard = makeGuard({ allowPrivate, ports })
+      for (const target of ['169.254.169.254:80', 'metadata:80', '127.0.0.1:3128', '10.0.0.5:8888']) {
+        t.throws(
+          () => guard.checkName(parseAuthority(target)),
+          { code: 'target_denied', status: 403 },
+          target,
+        )
+      }
+    }
+  }
+})
+
+t.test('the answer names what was asked for, not where it leads', async (t) => {
+  const rows: [address: string, port: number][] = [
+    ['169.254.169.254', 80],
+    ['192.168.7.1', 3128],
+    ['10.0.0.5', 8888],
+  ]
+  for (const [address, port] of rows) {
+    const error = t.throws(() => makeGuard().checkAddress(address, { host: 'bank.example', port })) as Error
+    t.match(error.message, 'bank.example')
+    t.notMatch(error.message, address)
+  }
+})
+
+t.test('listeners, interfaces and fleet as they are now', async (t) => {
+  let [own, local, fleet]: [Target[], string[], Target[]] = [[], [], []]
+  const guard = makeGuard({ ownListeners: () => own, localAddresses: () => local, fleet: () => fleet })
+  const check = (target: string) => () => guard.checkName(parseAuthority(target))
+  for (const target of ['127.0.0.1:3128', '192.168.7.9:3128', '10.0.0.9:8888']) t.doesNotThrow(check(target))
+  own = [{ host: '127.0.0.1', port: 3128 }]
+  t.throws(check('127.0.0.1:3128'), byAddress, 'a listener that opened')
+  t.doesNotThrow(check('192.168.7.9:3128'))
+  local = ['192.168.7.9']
+  t.throws(check('192.168.7.9:3128'), byAddress, 'an interface that came up')
+  fleet = [{ host: '10.0.0.9', port: 8888 }]
+  t.throws(check('10.0.0.9:8888'), byName, 'an upstream that was added')
+  fleet = []
+  t.doesNotThrow(check('10.0.0.9:8888'), 'and deleted')
+})
+
+t.test('the fleet is read once while it stays the same', async (t) => {
+  let reads = 0
+  const counted = Array.from({ length: 1000 }, (_, i) => ({
+    get host() {
+      reads += 1
+      return `10.1.${i >> 8}.${i & 255}`
+    },
+    port: 8888,
+  }))
+  const guard = makeGuard({ fleet: () => counted })
+  for (let i = 0; i < 10; i++) {
+    guard.checkName({ host: 'bank.example', port: 443 })
+    guard.checkAddress('198.51.100.7', { host: 'bank.example', port: 443 })
+  }
+  t.equal(reads, 1000)
+})
+
+t.test('an IPv4 address and the IPv6 address that maps it are always one', async (t) => {
+  const guard = makeGuard()
+  const isRefused = (address: string, port: number) => {
+    try {
+      guard.checkAddress(address, { host: 'bank.example', port })
+      return false
+    } catch (error) {
+      if (isGatewayError(error, 'target_denied')) return true
+      throw error
+    }
+  }
+  const known = fc.constantFrom(
+    '127.0.0.1',
+    '127.9.9.9',
+    '0.0.0.0',
+    '10.0.0.5',
+    '169.254.169.254',
+    '192.168.7.1',
+  )
+  const port = fc.constantFrom(443, 3128, 8888)
+  let refused = 0
+  fc.assert(
+    fc.property(fc.oneof(fc.ipV4(), known), port, (address, port) => {
+      const groups = address.split('.').map((part) => Number(part).toString(16).padStart(2, '0'))
+      const hex = `::ffff:${groups[0]}${groups[1]}:${groups[2]}${groups[3]}`
+      if (isRefused(address, port)) refused += 1
+      return [`::ffff:${address}`, hex, hex.toUpperCase()].every(
+        (spelling) => isRefused(spelling, port) === isRefused(address, port),
+      )
+    }),
+    { numRuns: 1000 },
+  )
+  t.ok(refused > 50, `${refused} of them refused`)
+})
