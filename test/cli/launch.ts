@@ -45,8 +45,8 @@ t.test('where there is none, it says what to install', async (t) => {
 
 t.test('a signal reaches the program, and its exit code comes back', async (t) => {
   const { command, args } = layOut(t, { pretending: '20.20.2', args: ['wait'] })
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => child.kill('SIGTERM'))
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+  t.teardown(() => endGroup(child.pid!))
   await once(child.stdout, 'data')
   child.kill('SIGTERM')
   t.strictSame(await once(child, 'exit'), [7, null])
@@ -66,6 +66,15 @@ t.test('npx lanekeeper is the launcher', async (t) => {
   t.equal(status, 0)
   t.match(stdout, /Usage: lanekeeper/)
 })
+
+/** The launcher and what it started, even where it did not pass the signal on. */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
 
 type Layout = {
   /** The version that the launcher is made to see; its own unless told. */
