@@ -14,8 +14,10 @@ export function makePublisher({ snapshots, events }: { snapshots: Snapshots; eve
   let published: Snapshot | null = null
 
   async function publish(snapshot: Snapshot): Promise<void> {
-    const version = await snapshots.publish(snapshot)
-    if (version > snapshot.version) return
+    await snapshots.publish(snapshot)
+    // The version alone does not tell whose it is: another control may have taken the same one first.
+    const standing = await snapshots.read()
+    if (standing?.version !== snapshot.version || !sameContent(standing, snapshot)) return
     published = snapshot
     events.emit('snapshot_published', { version: snapshot.version })
   }
