@@ -1,6 +1,7 @@
 // What the rest of the program may ask of a store. Small contracts, kept by every adapter alike:
 // one suite (test/fixtures/*-contract.ts) runs on all of them. All methods throw GatewayError
-// `store_unavailable` when the store does not answer in time; none of them retries by itself.
+// `store_unavailable` when the store does not answer in time, refuses, or holds a record of a format that this
+// program cannot read; none of them retries by itself.
 
 import type { Job, Pin, Snapshot } from '../types.ts'
 
@@ -33,7 +34,7 @@ export type PinAnswer =
   | { readonly kind: 'too-many-lanes' }
 
 export type MoveRequest = PinRequest & {
-  /** The upstream that the pin is moved away from: compare-and-set. */
+  /** The upstream that the pin is moved away from: compare-and-set. Never given again, as if refused. */
   readonly from: string
   /**
    * `fresh`: only by the gateway that made the pin, and only while no tunnel of the job has opened.
@@ -44,7 +45,7 @@ export type MoveRequest = PinRequest & {
 
 export type MoveAnswer =
   | { readonly kind: 'moved'; readonly pin: Pin }
-  /** Refused: the pin is used, is another gateway's, stands elsewhere, or its upstream is still there. */
+  /** Refused: the pin is used, is another gateway's, stands elsewhere, is of another lane, or its upstream is still there. */
   | { readonly kind: 'kept'; readonly pin: Pin }
   /** There is no pin (released or expired). */
   | { readonly kind: 'gone' }
@@ -57,7 +58,7 @@ export type Touch = { readonly jobId: string; readonly upstreamId: string; reado
 export interface Pins {
   /** The job's pin, extended, or a new one on the next upstream of its lane's ring. One atomic step. */
   pin(request: PinRequest): Promise<PinAnswer>
-  /** Gives the job the next upstream of its ring instead of `from`. One atomic step. */
+  /** Gives the job, type and institution as the pin has them, the next upstream of its ring instead of `from`. One atomic step. */
   move(request: MoveRequest): Promise<MoveAnswer>
   /** Ends freshness and extends, if the pin still stands on `upstreamId`; answers where it stands, null if nowhere. */
   use(jobId: string, upstreamId: string): Promise<Pin | null>
@@ -69,7 +70,7 @@ export interface Pins {
   read(jobId: string): Promise<Pin | null>
   /** Removes up to `limit` expired pins; answers how many. */
   sweep(limit: number): Promise<number>
-  /** Pinned jobs by upstream id; an upstream without any may be missing. */
+  /** Pinned jobs by upstream id, expired pins that nobody swept yet included; an upstream without any may be missing. */
   counts(): Promise<Map<string, number>>
 }
 
@@ -82,7 +83,7 @@ export interface Snapshots {
   read(): Promise<Snapshot | null>
 }
 
-/** What a gateway says of itself each second. */
+/** What a gateway says of itself each second. Kept until it signs off, or for a day of silence. */
 export type GatewayReport = {
   readonly id: string
   /** The snapshot that it decides by. */

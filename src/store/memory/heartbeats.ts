@@ -18,7 +18,8 @@ export function makeMemoryHeartbeats({ fleet, now, limits }: Parts): Heartbeats 
   return {
     async beat(report) {
       const nowMs = now()
-      reports.set(report.id, { ...report, sentAtMs: nowMs })
+      const { tunnels, pins } = report
+      reports.set(report.id, { ...report, tunnels: { ...tunnels }, pins: { ...pins }, sentAtMs: nowMs })
       forgetSilent(nowMs)
       const others = [...reports.values()].filter(({ id }) => id !== report.id)
       return { version: fleet.version(), nowMs, others }

@@ -10,7 +10,7 @@ import { refuseUnreadable } from './format.ts'
 import type { Keys } from './keys.ts'
 import type { Scripts } from './scripts.ts'
 
-/** Records handled by one script at most: about 2 ms, in which Redis serves nobody else. */
+/** Records handled by one script at most: about 3 ms, in which Redis serves nobody else. */
 const perScript = 500
 
 type Parts = {

@@ -6,11 +6,15 @@
 local current = tonumber(redis.call('HGET', fleet, 'version') or 0)
 if tonumber(version) <= current then return current end
 
+local gone = {}
 for _, field in ipairs(redis.call('HKEYS', fleet)) do
-  if string.sub(field, 1, 9) == 'upstream:' then redis.call('HDEL', fleet, field) end
+  if string.sub(field, 1, 9) == 'upstream:' then gone[field] = true end
 end
 for _, id in ipairs(cjson.decode(upstreams)) do
-  redis.call('HSET', fleet, 'upstream:' .. id, 1)
+  local field = 'upstream:' .. id
+  if gone[field] then gone[field] = nil else redis.call('HSET', fleet, field, 1) end
 end
+for field in pairs(gone) do redis.call('HDEL', fleet, field) end
+
 redis.call('HSET', fleet, 'version', version, 'snapshot', snapshot)
 return tonumber(version)
