@@ -1,6 +1,6 @@
 // The HTTP API for people, probes and scrapers. Every answer that is not a success is an RFC 9457 problem document.
 
-import fastify, { type FastifyError, type FastifyInstance } from 'fastify'
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
 import { isGatewayError } from '../errors.ts'
@@ -23,9 +23,15 @@ export function makeAdminServer({ token, metrics, health, jobs }: Parts) {
     // A request that says "2" where 2 is meant, or a key that nobody knows, is a mistake to be told of.
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     forceCloseConnections: true,
+    // A job id has up to 128 characters, each of which may be written in three.
+    routerOptions: { maxParamLength: 3 * 128 },
+    // What the router itself refuses, such as a path that cannot be decoded.
+    frameworkErrors: (error, _, reply) => send(reply as FastifyReply, toProblem(error)),
   })
   app.addHook('onRequest', async (request, reply) => {
-    if (!request.url.startsWith('/v1/') || isAuthorized(request.headers.authorization, token)) return
+    // The route that was found, not what was written: `/%761/jobs/a` and `http://h/v1/jobs/a` lead there too.
+    const path = request.routeOptions.url ?? request.url
+    if (!path.startsWith('/v1/') || isAuthorized(request.headers.authorization, token)) return
     reply.header('www-authenticate', 'Bearer')
     return send(
       reply,

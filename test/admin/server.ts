@@ -1,0 +1,134 @@
+import { request } from 'node:http'
+import t, { type Test } from 'tap'
+import { GatewayError } from '../../src/errors.ts'
+import type { Pin } from '../../src/types.ts'
+import { makeAdmin } from '../fixtures/admin.ts'
+import { openSocket } from '../fixtures/raw-client.ts'
+import { readAnswer } from '../fixtures/raw-answer.ts'
+
+const failing = (error: unknown) => ({
+  pins: {
+    read: async () => {
+      throw error
+    },
+  },
+  upstream: () => null,
+  tunnels: () => 0,
+})
+
+const pin: Pin = {
+  job: { id: 'job-1', type: null, institution: null },
+  upstreamId: 'up-1',
+  freshBy: null,
+  pinnedAtMs: 0,
+  expiresAtMs: 0,
+}
+const oneJob = { pins: { read: async () => pin }, upstream: () => null, tunnels: () => 0 }
+
+t.test('with a token', async (t) => {
+  const { app } = makeAdmin(t, { token: 's3cret', jobs: oneJob })
+
+  t.test('/v1 asks for it', async (t) => {
+    for (const url of ['/v1/jobs/job-1', '/v1/nothing', '/v1/jobs/job-1?x=1']) {
+      const answer = await app.inject({ url })
+      t.equal(answer.statusCode, 401, url)
+      t.equal(answer.headers['www-authenticate'], 'Bearer')
+      t.match(answer.headers['content-type'], 'application/problem+json')
+      t.match(answer.json(), { status: 401, code: 'unauthorized' })
+    }
+    const authorization = 'Bearer s3cret'
+    t.equal((await app.inject({ url: '/v1/jobs/job-1', headers: { authorization } })).statusCode, 200)
+  })
+
+  t.test('however its path is written', async (t) => {
+    for (const url of [
+      '/%761/jobs/job-1',
+      '/v1%2Fjobs/job-1',
+      '/V1/jobs/job-1',
+      '//v1/jobs/job-1',
+      '/v1/../v1/jobs/job-1',
+      '/v1/jobs/job-1/',
+    ]) {
+      const { statusCode } = await app.inject({ url })
+      t.ok([401, 404].includes(statusCode), `${url}: ${statusCode}`)
+    }
+  })
+
+  t.test('and in absolute-form too', async (t) => {
+    const server = makeAdmin(t, { token: 's3cret', jobs: oneJob })
+    const { port } = await server.listen({ host: '127.0.0.1', port: 0 })
+    for (const path of ['http://h/v1/jobs/job-1', 'http://h/%761/jobs/job-1']) {
+      const client = await openSocket({ gatewayPort: port })
+      t.teardown(() => client.destroy())
+      client.write(`GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`)
+      t.equal((await readAnswer(client, 'GET')).status, 401, path)
+    }
+  })
+
+  t.test('probes and scrapers do not need it', async (t) => {
+    for (const url of ['/healthz', '/readyz', '/metrics'])
+      t.equal((await app.inject({ url })).statusCode, 200, url)
+  })
+})
+
+t.test('every failure is a problem document', async (t) => {
+  async function problemOf(t: Test, url: string, error: unknown = null) {
+    const { app } = makeAdmin(t, error === null ? {} : { jobs: failing(error) })
+    const answer = await app.inject({ url })
+    t.match(answer.headers['content-type'], /^application\/problem\+json/, url)
+    t.equal(answer.json().status, answer.statusCode)
+    return answer.json()
+  }
+
+  t.test('a path that is not there', async (t) => {
+    t.match(await problemOf(t, '/nothing?token=s3cret'), {
+      status: 404,
+      code: 'not_found',
+      detail: /^((?!s3cret).)*$/,
+    })
+  })
+
+  t.test('a path that cannot be read', async (t) => {
+    t.match(await problemOf(t, '/v1/jobs/%ZZ'), { status: 400, code: 'bad_request' })
+  })
+
+  t.test('an error of ours, with its status and code', async (t) => {
+    const error = new GatewayError('store_unavailable', { detail: 'The store does not answer.' })
+    t.match(await problemOf(t, '/v1/jobs/job-1', error), {
+      status: 503,
+      code: 'store_unavailable',
+      detail: 'The store does not answer.',
+    })
+  })
+
+  t.test('an error that nobody foresaw, of which nothing is told', async (t) => {
+    const problem = await problemOf(t, '/v1/jobs/job-1', new TypeError("cannot read 'password'"))
+    t.match(problem, { status: 500, code: 'internal_error' })
+    t.notMatch(JSON.stringify(problem), /password/)
+  })
+})
+
+t.test('metrics are told in the words of Prometheus', async (t) => {
+  const { app } = makeAdmin(t)
+  const answer = await app.inject({ url: '/metrics' })
+  t.match(answer.headers['content-type'], 'text/plain')
+  t.match(answer.body, /^things_total 3$/m)
+})
+
+t.test('it listens, and closes with a connection open', async (t) => {
+  const server = makeAdmin(t)
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 })
+  await new Promise<void>((resolve, reject) => {
+    request({ port, path: '/healthz', agent: false }, (answer) => answer.resume().once('end', resolve))
+      .on('error', reject)
+      .end()
+  })
+  const idle = await openSocket({ gatewayPort: port })
+  t.teardown(() => idle.destroy())
+  await server.close()
+})
+
+t.test('a port that is taken is said', async (t) => {
+  const { port } = await makeAdmin(t).listen({ host: '127.0.0.1', port: 0 })
+  await t.rejects(makeAdmin(t).listen({ host: '127.0.0.1', port }), { code: 'EADDRINUSE' })
+})
