@@ -26,7 +26,9 @@ export function storeUnavailable(error: unknown, hide: (text: string) => string)
   if (error instanceof GatewayError) return error
   const code = codeOf(error)
   const reason =
-    code === null ? 'it does not answer in time, or there is no connection' : (reasons[code] ?? code)
+    code === null
+      ? 'it does not answer in time, or there is no connection'
+      : (reasons[code] ?? `it answered ${code}`)
   const cause = new Error(hide(error instanceof Error ? error.message : String(error)))
   return new GatewayError('store_unavailable', { detail: `Redis cannot be used now: ${reason}.` }, { cause })
 }
