@@ -75,11 +75,7 @@ export function matchesLane(
 export function selects(selector: UpstreamSelector, upstream: Pick<Upstream, 'id' | 'labels'>): boolean {
   if ('ids' in selector) return selector.ids.includes(upstream.id)
   const wanted = Object.entries(selector.labels)
-  return wanted.length > 0 && wanted.every(([label, value]) => hasLabel(upstream, label, value))
-}
-
-function hasLabel({ labels }: Pick<Upstream, 'labels'>, label: string, value: string): boolean {
-  return Object.hasOwn(labels, label) && labels[label] === value
+  return wanted.length > 0 && wanted.every(([label, value]) => upstream.labels[label] === value)
 }
 
 function refusalOf(upstream: Upstream, { denied, own, others, binding }: Rules): Refusal | null {

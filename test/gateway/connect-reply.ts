@@ -164,6 +164,27 @@ t.test('answers that are none, at the first byte that cannot be right', async (t
   }
 })
 
+t.test('what is wrong with it is said in our words', async (t) => {
+  const rows: [text: string, detail: RegExp][] = [
+    ['SSH-2.0-secret\r\n', /does not begin with HTTP/],
+    ['HTTP/2.0 200\r\n', /version/],
+    ['HTTP/1.1 600 x\r\n', /100 to 599/],
+    ['HTTP/1.1 101 x\r\n', /101/],
+    ['HTTP/1.1 200 OK\nA: b\n\n', /LF stands without its CR/],
+    ['HTTP/1.1 200 OK\r\nA: b\r\n c\r\n', /folds/],
+    ['HTTP/1.1 200 OK\r\nA : b\r\n', /0x20 stands in a header name/],
+    ['HTTP/1.1 200 OK\r\nsecret\r\n', /no colon/],
+    ['HTTP/1.1 200 OK\r\nA: secret\x00', /0x00 stands in a header value/],
+    [`HTTP/1.1 200 OK\r\n${lines(101)}`, /more than 100 lines/],
+    [headOf(16_385), /longer than 16384 bytes/],
+  ]
+  for (const [text, expected] of rows) {
+    const { detail } = readWhole(text) as { detail: string }
+    t.match(detail, expected)
+    t.notMatch(detail, 'secret')
+  }
+})
+
 t.test('an answer that is not complete asks for more', async (t) => {
   for (let length = 0; length < ok.length; length++) {
     t.same(readWhole(ok.slice(0, length)), { kind: 'more' }, JSON.stringify(ok.slice(0, length)))

@@ -17,6 +17,13 @@ t.test('every process gives the same order', async (t) => {
   t.same(order('*:*', []), [])
 })
 
+t.test('equal weights go by id', async (t) => {
+  // For `*:*` these two weigh the same; found by search.
+  const twins = ['18si262', 'z4m80l']
+  t.same(order('*:*', twins), twins)
+  t.same(order('*:*', twins.toReversed()), twins)
+})
+
 const key = fc.string({ maxLength: 20 })
 const someIds = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 12 }), { maxLength: 30 })
 

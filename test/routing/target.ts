@@ -61,6 +61,11 @@ t.test('targets of a CONNECT that are refused', async (t) => {
     ['300 bytes', `${'a.'.repeat(147)}aa:443`],
   ]
   for (const [name, text] of rows) t.throws(() => parseAuthority(text), refusal, name)
+  t.throws(
+    () => parseAuthority('https://bank.example:443'),
+    { message: /host:port, not a URL/ },
+    'with a hint',
+  )
   t.throws(() => parseAuthority(`${'a.'.repeat(147)}aaa:443`), tooLong, '301 bytes')
   t.throws(() => parseAuthority('x'.repeat(20_000)), tooLong, '20 KB')
 })
