@@ -167,7 +167,7 @@ t.test('answers that are none, at the first byte that cannot be right', async (t
 t.test('what is wrong with it is said in our words', async (t) => {
   const rows: [text: string, detail: RegExp][] = [
     ['SSH-2.0-secret\r\n', /does not begin with HTTP/],
-    ['HTTP/2.0 200\r\n', /version/],
+    ['HTTP/1.2 200\r\n', /version/],
     ['HTTP/1.1 600 x\r\n', /100 to 599/],
     ['HTTP/1.1 101 x\r\n', /101/],
     ['HTTP/1.1 200 OK\nA: b\n\n', /LF stands without its CR/],
