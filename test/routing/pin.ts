@@ -479,7 +479,7 @@ t.test('a fresh pin whose dial failed', async (t) => {
     const tried = [pin.upstreamId]
     while (await gateway.moveOn(pin, pin.upstreamId)) tried.push(pin.upstreamId)
     t.same([...tried].sort(), ['up-1', 'up-2', 'up-3'])
-    t.notOk(pin.over)
+    t.equal(await gateway.pinJob(job('job-1')), pin, 'it stays where it is, and knows who failed it')
     t.equal(gateway.facts.of('pin_moved').length, 2)
     t.match(gateway.facts.of('pin_moved')[0], { from: tried[0], to: tried[1], reason: 'fresh' })
   })

@@ -1,0 +1,254 @@
+// The shape of the program, read from its import lines: who may know whom, no circles,
+// and a test beside every file.
+
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const root = join(import.meta.dirname, '..')
+const sources = globSync('src/**/*.{ts,cjs}', { cwd: root }).sort()
+const tests = globSync('test/**/*.ts', { cwd: root }).sort()
+
+type Import = {
+  readonly from: string
+  /** A file such as `src/types.ts`, a package, or `node:net`. */
+  readonly of: string
+  /** `import type`: gone when the program runs. */
+  readonly isType: boolean
+}
+
+const imports = sources.flatMap(importsOf)
+
+function importsOf(from: string): Import[] {
+  const text = readFileSync(join(root, from), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '')
+  const statements = text.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm)
+  const calls = text.matchAll(/\b(?:import|require)\((\s*)'([^']+)'\s*\)/g)
+  return [...statements, ...calls].map(([, type, name]) => ({
+    from,
+    of: resolve(from, name!),
+    isType: type?.trim() === 'type',
+  }))
+}
+
+function resolve(from: string, name: string): string {
+  return name.startsWith('.') ? normalize(join(dirname(from), name)) : name
+}
+
+function isIn(file: string, place: string): boolean {
+  return place.endsWith('/') ? file.startsWith(place) : file === place
+}
+
+/** What a part may import beside itself, node's own modules and, as types, the contracts of stores and clouds. */
+const mayImport: { readonly [part: string]: readonly string[] } = {
+  'src/types.ts': [],
+  'src/errors.ts': [],
+  'src/ip-range.ts': [],
+  'src/lane.ts': ['src/types.ts'],
+  'src/events.ts': ['src/types.ts', 'src/errors.ts'],
+  'src/loop.ts': ['src/events.ts'],
+  'src/store-presence.ts': ['src/errors.ts', 'src/events.ts'],
+  // A target in a log line is written as everywhere else.
+  'src/log.ts': ['src/types.ts', 'src/events.ts', 'src/routing/target.ts'],
+  'src/metrics.ts': ['src/types.ts', 'src/events.ts'],
+  'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts'],
+  // A list of upstreams is a setting, and reads the same there and in the provider.
+  'src/config.ts': ['src/config-checks.ts', 'src/provider/static.ts'],
+  'src/routing/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/lane.ts', 'src/ip-range.ts'],
+  'src/gateway/': [
+    'src/types.ts',
+    'src/errors.ts',
+    'src/events.ts',
+    'src/lane.ts',
+    'src/loop.ts',
+    'src/ip-range.ts',
+    'src/store-presence.ts',
+    'src/routing/',
+  ],
+  'src/control/': [
+    'src/types.ts',
+    'src/errors.ts',
+    'src/events.ts',
+    'src/lane.ts',
+    'src/loop.ts',
+    'src/store-presence.ts',
+  ],
+  'src/store/': ['src/types.ts', 'src/errors.ts', 'src/lane.ts'],
+  'src/provider/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/config-checks.ts'],
+  'src/admin/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/lane.ts', 'src/routing/'],
+  'src/cli/': ['src/config.ts'],
+  'src/cli/commands/start.ts': ['src/config.ts', 'src/main.ts'],
+  'src/demo/': [],
+  'src/main.ts': ['src/'],
+}
+const contracts = ['src/store/store.ts', 'src/provider/provider.ts']
+/** Parts that know the contracts at all. */
+const knowContracts = ['src/routing/', 'src/gateway/', 'src/control/', 'src/admin/']
+
+/** Packages, and the only places that may know them. */
+const packages: { readonly [name: string]: readonly string[] } = {
+  ioredis: ['src/store/redis/'],
+  pg: ['src/store/postgres/'],
+  '@electric-sql/pglite': ['src/store/postgres/'],
+  '@google-cloud/compute': ['src/provider/'],
+  'http-proxy': ['src/gateway/forward.ts'],
+  fastify: ['src/admin/'],
+  '@fastify/swagger': ['src/admin/'],
+  pino: ['src/log.ts'],
+  'prom-client': ['src/metrics.ts', 'src/admin/server.ts'],
+  yaml: ['src/config.ts'],
+  undici: ['src/control/probe.ts', 'src/cli/'],
+}
+
+/** The most exact row: a file's own, else its folder's. */
+function ruleFor(file: string): readonly string[] | undefined {
+  const rows = Object.keys(mayImport).filter((part) => isIn(file, part))
+  const closest = rows.sort((a, b) => b.length - a.length)[0]
+  return closest === undefined ? undefined : [...mayImport[closest]!, partOf(file)]
+}
+
+function partOf(file: string): string {
+  const [src, folder, rest] = file.split('/')
+  return rest === undefined ? file : `${src}/${folder}/`
+}
+
+t.test('every file has a row', async (t) => {
+  t.ok(sources.length > 50 && imports.length > sources.length, 'they were found at all')
+  for (const file of sources) t.ok(ruleFor(file), file)
+})
+
+t.test('every import leads to a file', async (t) => {
+  for (const { from, of } of imports)
+    if (of.startsWith('src/'))
+      t.ok(sources.includes(of) || /\.(json|lua|sql|html)$/.test(of), `${from}: ${of}`)
+})
+
+t.test('each part imports only what it may know', async (t) => {
+  for (const { from, of, isType } of imports) {
+    if (!of.startsWith('src/')) continue
+    const asContract = isType && contracts.includes(of) && knowContracts.some((part) => isIn(from, part))
+    const allowed = ruleFor(from)?.some((place) => isIn(of, place)) ?? false
+    t.ok(allowed || asContract, `${from} imports ${of}${isType ? ' (types)' : ''}`)
+  }
+})
+
+t.test('each package is known in one place', async (t) => {
+  for (const { from, of } of imports) {
+    if (of.startsWith('src/') || of.startsWith('node:')) continue
+    const name = of
+      .split('/')
+      .slice(0, of.startsWith('@') ? 2 : 1)
+      .join('/')
+    t.ok(
+      packages[name]?.some((place) => isIn(from, place)),
+      `${from} imports ${of}`,
+    )
+  }
+})
+
+t.test('the rules that matter most, said once more', async (t) => {
+  const none = (what: string, wrong: (edge: Import) => boolean) =>
+    t.same(
+      imports.filter(wrong).map(({ from, of }) => `${from} imports ${of}`),
+      [],
+      what,
+    )
+  none('types and errors import nothing', ({ from }) => ['src/types.ts', 'src/errors.ts'].includes(from))
+  none('gateway and control meet in the store only', ({ from, of }) => {
+    const parts = [partOf(from), partOf(of)]
+    return parts.includes('src/gateway/') && parts.includes('src/control/')
+  })
+  none('decisions have no sockets', ({ from, of }) => {
+    return isIn(from, 'src/routing/') && /^node:(http|https|tls|dns|dgram|fs|child_process)/.test(of)
+  })
+  none('only main knows the adapters', ({ from, of }) => {
+    const isAdapter = /^src\/store\/(memory|redis|postgres|open)/.test(of)
+    return isAdapter && !isIn(from, 'src/store/') && from !== 'src/main.ts'
+  })
+  none('only the start command knows main', ({ from, of }) => {
+    return of === 'src/main.ts' && from !== 'src/cli/commands/start.ts'
+  })
+})
+
+t.test('the environment is read in one place', async (t) => {
+  const readers = sources.filter((file) => readFileSync(join(root, file), 'utf8').includes('process.env'))
+  const allowed = readers.filter((file) =>
+    // The launcher runs before any of this can; the demo starts the program as a user would.
+    ['src/config.ts', 'src/cli/launch.cjs', 'src/demo/'].some((place) => isIn(file, place)),
+  )
+  t.same(readers, allowed)
+  t.ok(readers.includes('src/config.ts'))
+})
+
+t.test('there is no circle', async (t) => {
+  const next = Map.groupBy(imports, ({ from }) => from)
+  const done = new Set<string>()
+  const circles: string[] = []
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) return void circles.push([...path.slice(path.indexOf(file)), file].join(' -> '))
+    if (done.has(file)) return
+    for (const { of } of next.get(file) ?? []) visit(of, [...path, file])
+    done.add(file)
+  }
+  for (const file of sources) visit(file, [])
+  t.same(circles, [])
+})
+
+/** Files without a test of their own, and what tests them instead. */
+const testedBy: { readonly [file: string]: string } = {
+  // The roads of a request, through real sockets from end to end.
+  'src/gateway/connect.ts': 'test/integration/early-and-resets.ts',
+  'src/gateway/forward.ts': 'test/integration/plain-http.ts',
+  'src/gateway/tunnel-agent.ts': 'test/integration/plain-http.ts',
+  'src/gateway/upgrade.ts': 'test/integration/plain-http.ts',
+  'src/gateway/server.ts': 'test/integration/errors.ts',
+  'src/gateway/job-api.ts': 'test/integration/job-api.ts',
+  // Parts of pinning, whose races only show with all of them together.
+  'src/routing/move.ts': 'test/routing/pin.ts',
+  'src/routing/pin-refusals.ts': 'test/routing/pin.ts',
+  // Contracts: types, and the suites that every adapter must pass.
+  'src/store/store.ts': 'test/fixtures/pins-contract.ts',
+  'src/store/limits.ts': 'test/fixtures/pins-contract.ts',
+  'src/provider/provider.ts': 'test/fixtures/provider-contract.ts',
+  // Parts of a store that its contracts exercise whole.
+  'src/store/memory/memory.ts': 'test/store/memory/pins.ts',
+  'src/store/memory/rings.ts': 'test/store/memory/pins.ts',
+  'src/store/redis/format.ts': 'test/store/redis/pins.ts',
+  'src/store/redis/keys.ts': 'test/store/redis/pins.ts',
+  'src/store/redis/primary-connector.ts': 'test/store/redis/client.ts',
+  // Parts of the local provider, which start and find real processes only together.
+  'src/provider/local-fleet.ts': 'test/provider/local.ts',
+  'src/provider/local-records.ts': 'test/provider/local.ts',
+  'src/provider/local-servers.ts': 'test/provider/local.ts',
+  'src/provider/local-tinyproxy.ts': 'test/provider/local.ts',
+}
+/** Tests of more than one file. */
+const testsOfMany = [
+  'test/imports.ts',
+  // What every store must keep, with many acting at once.
+  'test/store/mutants.ts',
+  'test/store/pins-properties.ts',
+]
+const paired = ['src/routing/', 'src/gateway/', 'src/store/', 'src/provider/', 'src/control/', 'src/admin/']
+
+t.test('every file of the main parts has its test at the same path', async (t) => {
+  for (const file of sources.filter((file) => paired.some((part) => isIn(file, part)))) {
+    const own = file.replace(/^src/, 'test')
+    const instead = testedBy[file]
+    if (instead === undefined) t.ok(tests.includes(own), `${own} tests ${file}`)
+    else t.ok(tests.includes(instead) && !tests.includes(own), `${instead} tests ${file}`)
+  }
+  t.same(
+    Object.keys(testedBy).filter((file) => !sources.includes(file)),
+    [],
+    'nothing is excused that is not there',
+  )
+})
+
+t.test('every test has its file at the same path', async (t) => {
+  const apart = ['test/integration/', 'test/fixtures/', 'test/run/', 'test/run.ts']
+  for (const test of tests.filter((test) => !apart.some((place) => isIn(test, place)))) {
+    const file = test.replace(/^test/, 'src')
+    const isPaired = sources.includes(file) || sources.includes(file.replace(/\.ts$/, '.cjs'))
+    t.ok(isPaired || testsOfMany.includes(test), `${test} tests ${file}`)
+  }
+})
