@@ -11,12 +11,13 @@ const launcher = readFileSync(join(root, 'src/cli/launch.cjs'), 'utf8')
 /** Tells which program ran it and with what; `wait` waits for SIGTERM, `die` dies by a signal. */
 const main = `
   const [order = '', ...rest] = process.argv.slice(2)
-  console.log(JSON.stringify({ node: process.argv0, versions: process.versions.node, args: rest }))
-  if (order === 'die') process.kill(process.pid, 'SIGKILL')
-  else if (order === 'wait') {
+  if (order === 'wait') {
     process.on('SIGTERM', () => process.exit(7))
     setInterval(() => {}, 60_000)
-  } else process.exitCode = Number(order)
+  }
+  console.log(JSON.stringify({ node: process.argv0, versions: process.versions.node, args: rest }))
+  if (order === 'die') process.kill(process.pid, 'SIGKILL')
+  else process.exitCode = Number(order)
 `
 
 t.test('a Node that is new enough runs the program itself', async (t) => {
@@ -59,9 +60,11 @@ t.test('a program that a signal ended is told as a shell tells it', async (t) =>
 t.test('npx lanekeeper is the launcher', async (t) => {
   const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   t.equal(bin.lanekeeper, 'src/cli/launch.cjs')
-  const { status, stdout } = spawnSync('npx', ['--no-install', 'lanekeeper', '--help'], {
+  // npm links a clone's own programs in its cache, and never again: an old cache tells of an old clone.
+  const { status, stdout } = spawnSync('npx', ['--offline', 'lanekeeper', '--help'], {
     cwd: root,
     encoding: 'utf8',
+    env: { ...process.env, npm_config_cache: t.testdir() },
   })
   t.equal(status, 0)
   t.match(stdout, /Usage: lanekeeper/)
