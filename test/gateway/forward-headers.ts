@@ -183,6 +183,14 @@ t.test('headers of the answer', async (t) => {
     },
     { name: 'length', given: [['Content-Length', '3']], goesOn: [['Content-Length', '3']] },
     {
+      name: 'length that Connection names',
+      given: [
+        ['Connection', 'Content-Length'],
+        ['Content-Length', '3'],
+      ],
+      goesOn: [['Content-Length', '3']],
+    },
+    {
       name: 'not the hop',
       given: [
         ['Connection', 'close, X-Hop'],
