@@ -17,7 +17,7 @@ const main = `
   }
   console.log(JSON.stringify({ node: process.argv0, versions: process.versions.node, args: rest }))
   if (order === 'die') process.kill(process.pid, 'SIGKILL')
-  else process.exitCode = Number(order)
+  else if (order !== 'wait') process.exitCode = Number(order)
 `
 
 t.test('a Node that is new enough runs the program itself', async (t) => {
@@ -46,7 +46,12 @@ t.test('where there is none, it says what to install', async (t) => {
 
 t.test('a signal reaches the program, and its exit code comes back', async (t) => {
   const { command, args } = layOut(t, { pretending: '20.20.2', args: ['wait'] })
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+    timeout: 10_000,
+    killSignal: 'SIGKILL',
+  })
   t.teardown(() => endGroup(child.pid!))
   await once(child.stdout, 'data')
   child.kill('SIGTERM')
