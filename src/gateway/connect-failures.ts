@@ -21,8 +21,9 @@ export function makeConnectFailures(parts: {
       const failures = (inARow.get(upstreamId) ?? 0) + 1
       inARow.set(upstreamId, failures)
       if (failures < limit) return
+      const wasRefused = (refusedUntil.get(upstreamId) ?? 0) > now()
       refusedUntil.set(upstreamId, now() + refuseMs)
-      if (failures === limit) events.emit('upstream_set_aside', { upstream: upstreamId, forMs: refuseMs })
+      if (!wasRefused) events.emit('upstream_set_aside', { upstream: upstreamId, forMs: refuseMs })
     },
 
     succeeded(upstreamId: string): void {

@@ -43,7 +43,10 @@ export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Part
     }
   }
 
-  /** Resolves once the answer's head has gone to the client; from then on the relay owns both sockets. */
+  /**
+   * Resolves once the client has the head of an answer; from then on the relay owns both sockets. A tunnel that
+   * stood is recorded as one, whatever came of it, so a failure here is told to the client only.
+   */
   async function exchange(
     req: IncomingMessage,
     client: Socket,
@@ -62,12 +65,13 @@ export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Part
       if (answer.head.length > 0) answer.socket.unshift(answer.head)
       story.carry(request, tunnel, relay(client, answer.socket, fromClient))
     } catch (error) {
+      early.take()
       tunnel.socket.destroy()
       carry(tunnel.socket)
-      throw signal.aborted ? error : brokenUpgrade(error)
+      if (signal.aborted) client.destroy()
+      else refuseSocket(client, brokenUpgrade(error), request.requestId)
     }
 
-    // Counted as a tunnel all the same, so that its pin is let go.
     function carry(socket: Socket): void {
       story.carry(request, tunnel, answerOnly(socket))
     }

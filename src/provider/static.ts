@@ -94,7 +94,11 @@ const address: check.Check<string> = (value) => {
 function readHost(value: unknown): string {
   const host = typeof value === 'string' ? canonicalHost(value) : ''
   if (isHost(host)) return host
-  throw new check.Problem(`must be a name or an address, found ${JSON.stringify(value)}`)
+  // What stands before an "@" may be a password, so it is not repeated.
+  const found = String(value).includes('@')
+    ? 'credentials before an "@"; give them as credentials'
+    : JSON.stringify(value)
+  throw new check.Problem(`must be a name or an address, found ${found}`)
 }
 
 function parseItem(item: string): Instance | { problem: string } {

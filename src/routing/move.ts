@@ -40,8 +40,8 @@ export function makeMover({ pins, known, agree, flexTypes, events }: Parts) {
     try {
       return await agree(pin.job, pin.failed, (request) => pins.move({ ...request, from, when }))
     } catch (error) {
-      // Whether it moved is not known then: the store must be asked before this pin is used again.
-      if (isGatewayError(error, 'store_unavailable')) known.forget(pin)
+      // Whether it moved is known only where the store said that nobody is left. Else it must be asked again.
+      if (!isGatewayError(error, 'no_upstream', 'overloaded')) known.forget(pin)
       throw error
     }
   }

@@ -12,6 +12,8 @@ import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 
 const jobCount = 200
 const requestsPerJob = 5
+/** Over three upstreams of 90 tunnels each, with room for reports of the other gateway that are a second old. */
+const jobsAtOnce = 60
 const addresses = ['127.0.1.1', '127.0.1.2', '127.0.1.3']
 const lanes = ['type=payment,institution=bank-a', 'type=statement,institution=bank-b']
 
@@ -75,7 +77,7 @@ async function oneRequest(
   }
 }
 
-/** Requests of a job one after the other, jobs side by side; each request to any gateway that runs. */
+/** Requests of a job one after the other, many jobs side by side; each request to any gateway that runs. */
 async function runJobs(
   fleet: Fleet,
   gateways: readonly Lanekeeper[],
@@ -86,16 +88,19 @@ async function runJobs(
   })
   let done = 0
   let half: Promise<void> | null = null
-  await Promise.all(
-    records.map(async (record, index) => {
+  const waiting = records.entries()
+  const work = async () => {
+    // One iterator for all: each job is taken once.
+    for (const [index, record] of waiting) {
       for (let request = 0; request < requestsPerJob;) {
         const { gatewayPort } = gateways[Math.floor(Math.random() * gateways.length)]!
         if (await oneRequest(gatewayPort!, fleet, `job=j-${index},${record.lane}:x`, record)) request += 1
         done += 1
         if (done === (jobCount * requestsPerJob) / 2) half = halfway()
       }
-    }),
-  )
+    }
+  }
+  await Promise.all(Array.from({ length: jobsAtOnce }, work))
   await half
   return records
 }
