@@ -15,7 +15,7 @@ import type { Reading } from './plain-http/carrier.ts'
 
 const contenders = ['http-proxy-3 (ours)', 'node:http by hand'] as const
 const rounds = 5
-const requestsPerRound = 320
+const requestsPerRound = 4000
 const connections = 32
 const abortedClients = 50
 const streamedBytes = 512 * 1024 ** 2

@@ -23,6 +23,8 @@ import type { Target } from './types.ts'
 export type Lanekeeper = {
   readonly gatewayUrl: string | null
   readonly adminUrl: string
+  /** Who may connect, where that is less than everybody who reaches the port. */
+  readonly notice: string | null
   /** Resolves when a job that comes now would be served. */
   readonly ready: Promise<void>
   /** @param deadline  when it aborts, tunnels still open are reset */
@@ -67,6 +69,10 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
     return {
       gatewayUrl: gatewayAddress && urlOf(gatewayAddress.address, gatewayAddress.port),
       adminUrl: urlOf(adminAddress.address, adminAddress.port),
+      notice:
+        gateway && gatewayAddress && !isLoopback(gatewayAddress.address)
+          ? `gateway takes ${gateway.sources}`
+          : null,
       ready: ready.then(() => untilReady(gateway, missing)),
       stop: (deadline) => stop({ gateway, control, admin, store, log, ready }, deadline),
     }
@@ -219,6 +225,10 @@ async function untilReady(gateway: Gateway | null, missing: () => readonly strin
     await gateway?.beat()
     if (missing().length > 0) await new Promise((resolve) => setTimeout(resolve, 100))
   }
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.')
 }
 
 function localAddresses(): string[] {

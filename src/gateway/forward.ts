@@ -4,7 +4,11 @@
 // Why http-proxy does only this much (its rewrite http-proxy-3 2.0.1, read and tried 2026-11-20): it writes the
 // absolute form or a normalised path unless told otherwise, and its pass `deleteLength` takes the framing from
 // a DELETE with a chunked body, whose bytes would then arrive as a second request. So: our headers, our path,
-// only its `stream` pass. It aborts the upstream with the client, and pipes both ways, so memory stays flat.
+// only its `stream` pass.
+//
+// Measured 2026-11-20 on 2 shared cores (npm run bench): 125 us of CPU per request (120 to 216) against 105 (95 to 189)
+// by hand on node:http; no socket left after 50 clients had gone in mid-answer; 62 MB more at the peak while
+// 2 x 512 MiB streamed (by hand 57). So it costs a fifth, leaks nothing and holds no body: good enough until speed is the subject.
 
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'

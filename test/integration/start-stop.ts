@@ -175,6 +175,16 @@ t.test(
   },
 )
 
+t.test('bound beyond loopback without tokens it says whom it serves', async (t) => {
+  const open = await startLanekeeper({ ...loopback, GATEWAY_HOST: '0.0.0.0' })
+  t.teardown(() => open.stop())
+  t.match(open.output(), /gateway takes loopback and private sources only/)
+  const guarded = await startLanekeeper({ ...loopback, GATEWAY_HOST: '0.0.0.0', GATEWAY_TOKENS: 's3cret' })
+  t.teardown(() => guarded.stop())
+  t.match(guarded.output(), /gateway takes any source, with a token/)
+  t.notMatch(guarded.output(), 's3cret')
+})
+
 function processesNaming(folder: string): string[] {
   const commands = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

@@ -40,8 +40,9 @@ function listen(): { first: Promise<void>; second: AbortSignal } {
   return { first, second: second.signal }
 }
 
-function announce({ gatewayUrl, adminUrl }: Lanekeeper): void {
+function announce({ gatewayUrl, adminUrl, notice }: Lanekeeper): void {
   if (gatewayUrl) print(`gateway listening on ${gatewayUrl}`)
+  if (notice) print(notice)
   print(`admin listening on ${adminUrl}`)
 }
 
