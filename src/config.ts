@@ -17,11 +17,16 @@ const upstreamsFromVariable: Check<ReturnType<typeof staticUpstream>[]> = (value
   return entries
 }
 
+const oneWorker: Check<1> = (value) => {
+  if (value === 1 || value === '1') return 1
+  throw new check.Problem('must be 1 for now; for more cores run more gateways on one Redis (REDIS_URL)')
+}
+
 const settings = {
   role: setting('ROLE', check.oneOf('all', 'gateway', 'control')),
   'gateway.host': setting('GATEWAY_HOST', check.text),
   'gateway.port': setting('GATEWAY_PORT', check.port),
-  'gateway.workers': setting('GATEWAY_WORKERS', check.wholeNumber({ min: 1, max: 1 })),
+  'gateway.workers': setting('GATEWAY_WORKERS', oneWorker),
   'gateway.tokens': setting('GATEWAY_TOKENS', check.listOf(check.secret)),
   'gateway.allowSources': setting(null, check.listOf(check.sourceRange)),
   'gateway.maxTunnels': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),

@@ -7,10 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { startLanekeeper } from '../fixtures/processes.ts'
+import { startBehindTinyproxy } from '../fixtures/behind-tinyproxy.ts'
 import { metric } from '../fixtures/readings.ts'
 import { startTarget, type HttpTarget } from '../fixtures/target.ts'
-import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 
 const address = '127.0.1.9'
 
@@ -26,22 +25,8 @@ async function startAll(t: Test): Promise<Road> {
   t.teardown(target.close)
   const plain = await startTarget()
   t.teardown(plain.close)
-  const tinyproxy = await startTinyproxy({ bind: address })
-  t.teardown(tinyproxy.stop)
-  const gateway = await startLanekeeper({
-    PROVIDER: 'static',
-    STATIC_UPSTREAMS: `127.0.0.1:${tinyproxy.port}`,
-    ALLOW_PRIVATE_TARGETS: 'true',
-    TARGET_PORTS: '*',
-    LOG_LEVEL: 'silent',
-  })
-  t.teardown(() => gateway.stop('SIGKILL'))
-  return {
-    target,
-    plain,
-    gatewayPort: gateway.gatewayPort!,
-    refusals: () => metric(gateway, 'lanekeeper_requests_refused_total'),
-  }
+  const { gateway, gatewayPort } = await startBehindTinyproxy(t, { bind: address })
+  return { target, plain, gatewayPort, refusals: () => metric(gateway, 'lanekeeper_requests_refused_total') }
 }
 
 function has(program: string): boolean {

@@ -7,11 +7,11 @@ import type { Socket } from 'node:net'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import t, { type Test } from 'tap'
-import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
+import { startBehindTinyproxy } from '../fixtures/behind-tinyproxy.ts'
+import type { Lanekeeper } from '../fixtures/processes.ts'
 import { pseudoRandomBlocks, pseudoRandomSha256 } from '../fixtures/pseudo-random.ts'
 import { basic, connectThrough } from '../fixtures/raw-client.ts'
 import { startTarget, type HttpTarget } from '../fixtures/target.ts'
-import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 
 const size = 1024 ** 3
 /** A process that held the body would grow by a gibibyte; buffers, JIT and garbage between collections are far below. */
@@ -24,16 +24,7 @@ const expected = pseudoRandomSha256(size)
 async function startAll(t: Test): Promise<{ gateway: Lanekeeper; target: HttpTarget }> {
   const target = await startTarget()
   t.teardown(target.close)
-  const tinyproxy = await startTinyproxy()
-  t.teardown(tinyproxy.stop)
-  const gateway = await startLanekeeper({
-    PROVIDER: 'static',
-    STATIC_UPSTREAMS: `127.0.0.1:${tinyproxy.port}`,
-    TARGET_PORTS: '*',
-    ALLOW_PRIVATE_TARGETS: 'true',
-    LOG_LEVEL: 'warn',
-  })
-  t.teardown(() => gateway.stop('SIGKILL'))
+  const { gateway } = await startBehindTinyproxy(t)
   return { gateway, target }
 }
 

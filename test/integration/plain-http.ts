@@ -2,29 +2,18 @@
 
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import { startLanekeeper } from '../fixtures/processes.ts'
+import { startBehindTinyproxy } from '../fixtures/behind-tinyproxy.ts'
 import { readAnswer, readBytes, readToEnd } from '../fixtures/raw-answer.ts'
 import { basic, getThrough, openSocket } from '../fixtures/raw-client.ts'
 import { metric } from '../fixtures/readings.ts'
 import { startTarget, type SeenWithBody } from '../fixtures/target.ts'
 import { startTcpTarget } from '../fixtures/tcp-target.ts'
-import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 import { until } from '../fixtures/until.ts'
 
 async function startAll(t: Test) {
   const target = await startTarget()
   t.teardown(target.close)
-  const tinyproxy = await startTinyproxy({ bind: '127.0.1.7' })
-  t.teardown(tinyproxy.stop)
-  const gateway = await startLanekeeper({
-    PROVIDER: 'static',
-    STATIC_UPSTREAMS: `127.0.0.1:${tinyproxy.port}`,
-    ALLOW_PRIVATE_TARGETS: 'true',
-    TARGET_PORTS: '*',
-    LOG_LEVEL: 'silent',
-  })
-  t.teardown(() => gateway.stop('SIGKILL'))
-  return { target, gateway, gatewayPort: gateway.gatewayPort! }
+  return { target, ...(await startBehindTinyproxy(t, { bind: '127.0.1.7' })) }
 }
 
 t.test('what the target sees of a plain request', async (t) => {
