@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { startFlakyFront } from '../fixtures/flaky-front.ts'
 import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
 import { connectThrough, requestOver } from '../fixtures/raw-client.ts'
+import { metric } from '../fixtures/readings.ts'
 import { startRedis } from '../fixtures/redis.ts'
 import { writeSettings } from '../fixtures/settings-file.ts'
 import { startTarget, type HttpTarget } from '../fixtures/target.ts'
@@ -77,30 +78,46 @@ async function oneRequest(
   }
 }
 
-/** Requests of a job one after the other, many jobs side by side; each request to any gateway that runs. */
+type Run = {
+  /** The requests of a job all at once, over all gateways; else one after the other, each over any. */
+  readonly sideBySide?: boolean
+  /** Called once, when half of all requests are done. */
+  readonly halfway?: () => Promise<void>
+}
+
+/** Many jobs side by side; a refused request is made again. */
 async function runJobs(
   fleet: Fleet,
   gateways: readonly Lanekeeper[],
-  halfway = async () => {},
+  { sideBySide = false, halfway = async () => {} }: Run = {},
 ): Promise<JobRecord[]> {
   const records = Array.from({ length: jobCount }, (_, index) => {
     return { lane: lanes[index % lanes.length]!, seen: new Set<string>(), served: 0, refused: 0 }
   })
   let done = 0
   let half: Promise<void> | null = null
+
+  async function serve(index: number, record: JobRecord, pick: () => Lanekeeper): Promise<void> {
+    const userinfo = `job=j-${index},${record.lane}:x`
+    while (!(await oneRequest(pick().gatewayPort!, fleet, userinfo, record))) continue
+    done += 1
+    if (done === (jobCount * requestsPerJob) / 2) half = halfway()
+  }
+
+  async function runJob(index: number, record: JobRecord): Promise<void> {
+    const turns = Array.from({ length: requestsPerJob }, (_, turn) => turn)
+    const any = () => gateways[Math.floor(Math.random() * gateways.length)]!
+    if (sideBySide) {
+      await Promise.all(turns.map((turn) => serve(index, record, () => gateways[turn % gateways.length]!)))
+    } else for (const _ of turns) await serve(index, record, any)
+  }
+
   const waiting = records.entries()
   const work = async () => {
     // One iterator for all: each job is taken once.
-    for (const [index, record] of waiting) {
-      for (let request = 0; request < requestsPerJob;) {
-        const { gatewayPort } = gateways[Math.floor(Math.random() * gateways.length)]!
-        if (await oneRequest(gatewayPort!, fleet, `job=j-${index},${record.lane}:x`, record)) request += 1
-        done += 1
-        if (done === (jobCount * requestsPerJob) / 2) half = halfway()
-      }
-    }
+    for (const [index, record] of waiting) await runJob(index, record)
   }
-  await Promise.all(Array.from({ length: jobsAtOnce }, work))
+  await Promise.all(Array.from({ length: sideBySide ? jobsAtOnce / requestsPerJob : jobsAtOnce }, work))
   await half
   return records
 }
@@ -115,11 +132,12 @@ t.test('200 jobs keep one address each, in even turns, while a gateway is restar
   await start(t, fleet, 'control')
   const gateways = [await start(t, fleet, 'gateway'), await start(t, fleet, 'gateway')]
 
-  const records = await runJobs(fleet, gateways, async () => {
+  const halfway = async () => {
     const old = gateways.pop()!
     t.equal(await old.stop(), 0, 'a gateway told to stop exits with 0')
     gateways.push(await start(t, fleet, 'gateway'))
-  })
+  }
+  const records = await runJobs(fleet, gateways, { halfway })
 
   t.strictSame(
     records.filter(({ seen }) => seen.size !== 1),
@@ -136,20 +154,28 @@ t.test('200 jobs keep one address each, in even turns, while a gateway is restar
   }
 })
 
-t.test('no job gets two addresses while one dial in twenty fails', async (t) => {
-  const fleet = await startFleet(t, { failing: 0.05 })
-  await start(t, fleet, 'control')
-  const gateways = [await start(t, fleet, 'gateway'), await start(t, fleet, 'gateway')]
+for (const [name, failing, sideBySide] of [
+  ['one dial in twenty fails', 0.05, false],
+  // Pins are fresh in both gateways at once then, and many of them have to move.
+  ['one dial in three fails and the first requests of a job come side by side', 0.33, true],
+] as const) {
+  t.test(`no job gets two addresses while ${name}`, async (t) => {
+    const fleet = await startFleet(t, { failing })
+    await start(t, fleet, 'control')
+    const gateways = [await start(t, fleet, 'gateway'), await start(t, fleet, 'gateway')]
 
-  const records = await runJobs(fleet, gateways)
+    const records = await runJobs(fleet, gateways, { sideBySide })
 
-  t.strictSame(
-    records.filter(({ seen }) => seen.size !== 1),
-    [],
-    'every job was seen from exactly one address',
-  )
-  t.ok(
-    records.every(({ served }) => served === requestsPerJob),
-    'every request was served in the end',
-  )
-})
+    t.strictSame(
+      records.filter(({ seen }) => seen.size !== 1),
+      [],
+      'every job was seen from exactly one address',
+    )
+    t.ok(
+      records.every(({ served }) => served === requestsPerJob),
+      'every request was served in the end',
+    )
+    const moved = await Promise.all(gateways.map((gateway) => metric(gateway, 'lanekeeper_pins_moved_total')))
+    t.ok(moved[0]! + moved[1]! > 0, `pins moved: ${moved.join(' and ')}`)
+  })
+}
