@@ -53,7 +53,9 @@ function announceReady({ gatewayUrl }: Lanekeeper, config: Config): void {
 
 function lineToPaste(gatewayUrl: string, config: Config): string {
   const password = config['gateway.tokens'].length > 0 ? '<token>' : 'x'
-  const proxy = gatewayUrl.replace('http://', `http://job=demo-1:${password}@`)
+  // Bound to all addresses it is to be had on loopback too.
+  const here = gatewayUrl.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
+  const proxy = here.replace('http://', `http://job=demo-1:${password}@`)
   return `try: HTTPS_PROXY=${proxy} curl -sS https://example.com -o /dev/null -w '%{http_connect} %{http_code}\\n'`
 }
 
