@@ -48,19 +48,18 @@ export function requestHeaders(
 
 /** The header lines of an answer that go back to the client; framing is left to whoever writes it. */
 export function responseHeaders(rawHeaders: readonly string[]): [string, string][] {
-  const named = connectionNames(rawHeaders)
+  const endsHere = hopByHopIn(rawHeaders)
   const lines: [string, string][] = []
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const lower = rawHeaders[i]!.toLowerCase()
-    if (hopByHop.has(lower) || named.has(lower) || lower.startsWith('proxy-')) continue
-    lines.push([rawHeaders[i]!, rawHeaders[i + 1]!])
+    if (!endsHere(rawHeaders[i]!.toLowerCase())) lines.push([rawHeaders[i]!, rawHeaders[i + 1]!])
   }
   return lines
 }
 
-/** Names that go no further than this hop, from node:http's joined headers. */
-export function isHopByHop(lowerName: string): boolean {
-  return hopByHop.has(lowerName) || lowerName.startsWith('proxy-')
+/** Which names, in lower case, of an answer with these headers go no further than this hop. */
+export function hopByHopIn(rawHeaders: readonly string[]): (lowerName: string) => boolean {
+  const named = connectionNames(rawHeaders)
+  return (lower) => hopByHop.has(lower) || named.has(lower) || lower.startsWith('proxy-')
 }
 
 function isOurs(lower: string): boolean {

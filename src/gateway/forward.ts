@@ -17,7 +17,7 @@ import { GatewayError } from '../errors.ts'
 import type { TunnelEnd } from '../events.ts'
 import { formatTarget, parseHttpUrl } from '../routing/target.ts'
 import type { Job, Target } from '../types.ts'
-import { isHopByHop, requestHeaders } from './forward-headers.ts'
+import { hopByHopIn, requestHeaders } from './forward-headers.ts'
 import { headerValues } from './head.ts'
 import type { Relay } from './relay.ts'
 import type { RequestStory } from './request.ts'
@@ -103,9 +103,10 @@ function makeProxy() {
   const passes = proxy as unknown as { webPasses: ((...args: never[]) => unknown)[] }
   passes.webPasses = passes.webPasses.filter((pass) => pass.name === 'stream')
   proxy.on('proxyRes', (answer, req, res) => {
-    for (const name of Object.keys(answer.headers))
-      if (isHopByHop(name) && name !== 'transfer-encoding') delete answer.headers[name]
-    req.headers.connection = 'keep-alive'
+    const endsHere = hopByHopIn(answer.rawHeaders)
+    for (const name of Object.keys(answer.headers)) if (endsHere(name)) delete answer.headers[name]
+    // http-proxy writes this back to the client. To HTTP/1.0 only the end of the connection ends every body.
+    req.headers.connection = res.shouldKeepAlive && req.httpVersion === '1.1' ? 'keep-alive' : 'close'
     // Without a listener node:http says nothing of an answer that breaks off, and the client would wait for ever.
     answer.once('error', () => req.socket.resetAndDestroy())
     if (res.destroyed) answer.destroy()

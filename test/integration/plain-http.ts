@@ -102,6 +102,58 @@ t.test('Expect: 100-continue: the body is asked for by the target', async (t) =>
   t.equal((JSON.parse(answer.body.toString()) as SeenWithBody).bytes, 5)
 })
 
+t.test('a client that wants the connection closed after the answer gets it closed', async (t) => {
+  const { target, gatewayPort } = await startAll(t)
+  const rows = {
+    'Connection: close': `HTTP/1.1\r\nHost: 127.0.0.1:${target.port}\r\nConnection: close`,
+    'HTTP/1.0': 'HTTP/1.0',
+  }
+  for (const [name, head] of Object.entries(rows)) {
+    const socket = await openSocket({ gatewayPort })
+    t.teardown(() => socket.destroy())
+    // The body's length is not told, so only the end of the connection can end it for HTTP/1.0.
+    socket.write(`GET ${target.origin}/echo ${head}\r\nX-Job-Id: job-1\r\n\r\n`)
+    t.match((await readToEnd(socket)).toString(), /^HTTP\/1\.1 200 .*connection: close/is, name)
+  }
+})
+
+t.test('what the client sees of an answer', async (t) => {
+  const { target, gatewayPort } = await startAll(t)
+  const head = await getThrough({
+    gatewayPort,
+    url: `${target.origin}/bytes?n=70000`,
+    method: 'HEAD',
+    userinfo: 'job-1:x',
+  })
+  head.socket.destroy()
+  t.match(
+    head,
+    { status: 200, headers: { 'content-length': '70000' } },
+    'HEAD tells the length of a body that it lacks',
+  )
+
+  const origin = await startTcpTarget(({ socket }) => {
+    socket.once('data', () =>
+      socket.end(
+        'HTTP/1.1 201 Made\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nProxy-Authenticate: Basic\r\n' +
+          'Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-End: kept\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+      ),
+    )
+  })
+  t.teardown(origin.stop)
+  const answer = await getThrough({
+    gatewayPort,
+    url: `http://127.0.0.1:${origin.port}/`,
+    userinfo: 'job-1:x',
+  })
+  answer.socket.destroy()
+  t.match(answer, { status: 201, reason: 'Made', headers: { 'x-end': 'kept', 'set-cookie': 'a=1, b=2' } })
+  t.equal(answer.body.toString(), 'ok')
+  t.equal(answer.headers['connection'], 'keep-alive', 'the end of the tunnel is not the end of the client')
+  for (const name of ['x-hop', 'keep-alive', 'proxy-authenticate'])
+    t.notOk(answer.headers[name], `${name} goes no further`)
+})
+
 t.test('clients that leave in the middle of an answer leave no tunnel behind', async (t) => {
   const { target, gateway, gatewayPort } = await startAll(t)
   for (let index = 0; index < 50; index++) {
