@@ -196,7 +196,7 @@ function lifeOf(config: Config) {
 
 function jobsOf(store: TrafficStore, gateway: Gateway | null, control: Control | null) {
   return {
-    pins: store.pins,
+    pins: gateway?.pinning ?? store.pins,
     upstream: (id: string) =>
       gateway ? gateway.fleet.upstream(id) : (control?.publisher.upstream(id) ?? null),
     tunnels: (jobId: string) => gateway?.known.get(jobId)?.tunnels ?? 0,

@@ -41,7 +41,7 @@ export function refuseResponse(
     return
   }
   // Keeping the connection would mean reading the rest of a body that nobody wants.
-  const keepAlive = req.httpVersion === '1.1' && (req.complete || !hasBody(req))
+  const keepAlive = res.shouldKeepAlive && req.httpVersion === '1.1' && (req.complete || !hasBody(req))
   const reply = errorReply(error, { keepAlive, requestId, withBody: req.method !== 'HEAD' })
   res.writeHead(reply.status, reply.headers.flat())
   res.end(reply.body)

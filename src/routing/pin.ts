@@ -179,9 +179,12 @@ export function makePinning(parts: Parts) {
       return released !== null
     },
 
-    /** Looks without extending. */
-    read(jobId: string): Promise<Pin | null> {
-      return pins.read(jobId)
+    /** Looks without extending. The store hears of a first tunnel with the next touch; we know of ours already. */
+    async read(jobId: string): Promise<Pin | null> {
+      const pin = await pins.read(jobId)
+      const remembered = known.get(jobId)
+      const isUsed = remembered?.standing === 'used' && remembered.pinnedAtMs === pin?.pinnedAtMs
+      return pin && isUsed ? { ...pin, freshBy: null } : pin
     },
   }
 }

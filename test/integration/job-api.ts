@@ -72,6 +72,7 @@ t.test('a job asks where it is pinned, and releases itself', async (t) => {
     institution: null,
     upstream: { id: 'up-1', egressIp: '203.0.113.7' },
     tunnels: 1,
+    fresh: false,
   }
   const asked = await ask('GET', '/v1/job')
   t.match(asked, { status: 200, body: job })

@@ -115,6 +115,14 @@ t.test('a client that wants the connection closed after the answer gets it close
     socket.write(`GET ${target.origin}/echo ${head}\r\nX-Job-Id: job-1\r\n\r\n`)
     t.match((await readToEnd(socket)).toString(), /^HTTP\/1\.1 200 .*connection: close/is, name)
   }
+  const refused = await getThrough({
+    gatewayPort,
+    url: `${target.origin}/`,
+    headers: { Connection: 'close' },
+  })
+  t.equal(refused.status, 407)
+  t.equal((await readToEnd(refused.socket)).length, 0, 'and after a refusal too')
+  refused.socket.destroy()
 })
 
 t.test('what the client sees of an answer', async (t) => {
