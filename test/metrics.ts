@@ -1,0 +1,75 @@
+import t from 'tap'
+import { makeEvents } from '../src/events.ts'
+import { exposeReadings, makeMetrics } from '../src/metrics.ts'
+
+const job = { id: 'secret-job', type: 'payment', institution: 'bank-a' }
+const request = { requestId: 'r-1', job, target: { host: 'bank.example', port: 443 }, upstream: 'up-1' }
+
+/** Lines of our own, without help texts. */
+async function lines(registry: ReturnType<typeof makeMetrics>): Promise<string[]> {
+  return (await registry.metrics()).split('\n').filter((line) => line.startsWith('lanekeeper_'))
+}
+
+t.test('facts are counted under few labels, none of them a job or a target', async (t) => {
+  const events = makeEvents()
+  const registry = makeMetrics(events)
+  events.emit('tunnel_opened', { ...request, road: 'connect', egressIp: null, setupMs: 3 })
+  events.emit('tunnel_closed', { ...request, bytesUp: 10, bytesDown: 20, endedBy: 'client', ms: 5 })
+  events.emit('request_refused', {
+    requestId: 'r-2',
+    code: 'pin_lost',
+    status: 502,
+    detail: '',
+    job,
+    target: null,
+    upstream: null,
+  })
+  events.emit('pin_made', {
+    job,
+    lane: { type: 'payment', institution: 'bank-a' },
+    upstream: 'up-1',
+    version: 1,
+  })
+  events.emit('pin_moved', { job, from: 'up-1', to: 'up-2', reason: 'fresh' })
+  events.emit('pin_lost', { job, upstream: 'up-1' })
+  events.emit('upstream_blamed', { upstream: 'up-1', detail: '' })
+  const seen = await lines(registry)
+  for (const line of [
+    'lanekeeper_tunnels_opened_total{road="connect"} 1',
+    'lanekeeper_tunnels_closed_total{ended_by="client"} 1',
+    'lanekeeper_tunnel_bytes_total{direction="up"} 10',
+    'lanekeeper_tunnel_bytes_total{direction="down"} 20',
+    'lanekeeper_requests_refused_total{code="pin_lost"} 1',
+    'lanekeeper_pins_made_total 1',
+    'lanekeeper_pins_moved_total{reason="fresh"} 1',
+    'lanekeeper_pins_lost_total 1',
+    'lanekeeper_upstream_failures_total{upstream="up-1"} 1',
+    'lanekeeper_tunnel_setup_seconds_bucket{le="0.0025"} 0',
+    'lanekeeper_tunnel_setup_seconds_bucket{le="0.005"} 1',
+  ])
+    t.ok(seen.includes(line), line)
+  t.notMatch(seen.join('\n'), /secret-job|bank\.example/)
+})
+
+t.test('readings are taken when somebody asks', async (t) => {
+  const registry = makeMetrics(makeEvents())
+  const tunnels = new Map([['up-1', 2]])
+  exposeReadings(registry, {
+    openTunnels: () => tunnels,
+    knownPins: () => 7,
+    connections: () => 3,
+    fleetVersion: () => 5,
+    storeUp: () => false,
+  })
+  const first = await lines(registry)
+  for (const line of [
+    'lanekeeper_upstream_tunnels{upstream="up-1"} 2',
+    'lanekeeper_known_pins 7',
+    'lanekeeper_client_connections 3',
+    'lanekeeper_fleet_version 5',
+    'lanekeeper_store_up 0',
+  ])
+    t.ok(first.includes(line), line)
+  tunnels.clear()
+  t.notMatch((await lines(registry)).join('\n'), 'up-1', 'an upstream without tunnels is not kept')
+})
