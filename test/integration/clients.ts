@@ -35,7 +35,7 @@ function has(program: string): boolean {
 
 /** Not a skip: the line says that nothing was proved here. */
 function missing(t: Test, program: string): void {
-  t.comment(`${program} is not on this machine: NOT RUN`)
+  process.stderr.write(`NOT RUN: ${program} is not on this machine\n`)
   t.end()
 }
 
