@@ -168,6 +168,11 @@ export function makeGateway({
     /** From here on it also beats and touches. @throws the listen error, such as EADDRINUSE */
     async listen(address: { host: string; port: number }): Promise<AddressInfo> {
       const bound = await server.listen(address)
+      store.feed.follow(({ jobId, pinnedAtMs }) => {
+        const pin = known.get(jobId)
+        // Not a pin made since: a notice may be late.
+        if (pin?.pinnedAtMs === pinnedAtMs) known.forget(pin)
+      })
       loops = [
         startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
         startLoop('touches', () => flush(), { everyMs: Math.min(1000, life.idleMs / 8), events }),

@@ -83,6 +83,18 @@ export interface Snapshots {
   read(): Promise<Snapshot | null>
 }
 
+/** A pin has ended before its time. */
+export type Notice = { readonly kind: 'released'; readonly jobId: string; readonly pinnedAtMs: number }
+
+/**
+ * Told to all gateways at once, so that what they remember of a job ends with it. Best effort: whoever misses a
+ * notice learns it by the next touch.
+ */
+export interface Feed {
+  /** For the life of the store. The notices of the caller's own calls come too. */
+  follow(listener: (notice: Notice) => void): void
+}
+
 /** What a gateway says of itself each second. Kept until it signs off, or for a day of silence. */
 export type GatewayReport = {
   readonly id: string
@@ -120,6 +132,7 @@ export interface TrafficStore {
   readonly pins: Pins
   readonly snapshots: Snapshots
   readonly heartbeats: Heartbeats
+  readonly feed: Feed
   /** Resolves when the store answers now; throws `store_unavailable` when not. */
   ping(): Promise<void>
   close(): Promise<void>

@@ -4,11 +4,12 @@
 import t, { type Test } from 'tap'
 import { startFlakyFront } from '../fixtures/flaky-front.ts'
 import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
-import { connectThrough, requestOver } from '../fixtures/raw-client.ts'
+import { connectThrough, getThrough, requestOver } from '../fixtures/raw-client.ts'
 import { metric } from '../fixtures/readings.ts'
 import { startRedis } from '../fixtures/redis.ts'
 import { writeSettings } from '../fixtures/settings-file.ts'
 import { startTarget, type HttpTarget } from '../fixtures/target.ts'
+import { until } from '../fixtures/until.ts'
 import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 
 const jobCount = 200
@@ -179,3 +180,35 @@ for (const [name, failing, sideBySide] of [
     t.ok(moved[0]! + moved[1]! > 0, `pins moved: ${moved.join(' and ')}`)
   })
 }
+
+t.test(
+  'a job released at one gateway is a new job at the other, however well that one knew it',
+  async (t) => {
+    const fleet = await startFleet(t)
+    await start(t, fleet, 'control')
+    const [first, second] = [await start(t, fleet, 'gateway'), await start(t, fleet, 'gateway')]
+    const userinfo = 'job=again,type=payment:x'
+    const target = `127.0.0.1:${fleet.target.port}`
+    const upstreamBy = async ({ gatewayPort }: Lanekeeper) => {
+      const { headers, socket } = await connectThrough({ gatewayPort: gatewayPort!, target, userinfo })
+      socket.destroy()
+      return headers['x-upstream-id']
+    }
+    const old = await upstreamBy(first)
+    t.equal(await upstreamBy(second), old)
+    const released = await getThrough({
+      gatewayPort: first.gatewayPort!,
+      url: '/v1/job',
+      method: 'DELETE',
+      userinfo,
+    })
+    released.socket.destroy()
+    await until(
+      'the other has heard of it',
+      async () => (await metric(second, 'lanekeeper_known_pins')) === 0,
+    )
+    const anew = await upstreamBy(second)
+    t.not(anew, old, 'it takes a turn of the ring like any other')
+    t.equal(await upstreamBy(first), anew, 'and has one upstream over both gateways')
+  },
+)

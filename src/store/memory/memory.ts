@@ -4,6 +4,7 @@
 import { storeLimits } from '../limits.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { PinLife, TrafficStore } from '../store.ts'
+import { makeMemoryFeed } from './feed.ts'
 import { makeMemoryHeartbeats } from './heartbeats.ts'
 import { makeMemoryPins } from './pins.ts'
 import { makeRings } from './rings.ts'
@@ -19,9 +20,11 @@ type MemoryOptions = {
 export function openMemoryStore({ life, now, limits = storeLimits }: MemoryOptions): TrafficStore {
   const { snapshots, fleet } = makeMemorySnapshots()
   const rings = makeRings({ fleet, now, limits })
+  const feed = makeMemoryFeed()
   return {
+    feed,
     snapshots,
-    pins: makeMemoryPins({ rings, fleet, life, now, limits }),
+    pins: makeMemoryPins({ rings, fleet, feed, life, now, limits }),
     heartbeats: makeMemoryHeartbeats({ fleet, now, limits }),
     async ping() {},
     async close() {},

@@ -5,6 +5,7 @@ import type { Job, Pin } from '../../types.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { MoveRequest, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
 import { makeExpiryQueue } from './expiry-queue.ts'
+import type { MemoryFeed } from './feed.ts'
 import type { Rings } from './rings.ts'
 import type { Fleet } from './snapshot.ts'
 
@@ -13,12 +14,13 @@ type PinRecord = { -readonly [field in keyof Pin]: Pin[field] }
 type Parts = {
   readonly rings: Rings
   readonly fleet: Fleet
+  readonly feed: MemoryFeed
   readonly life: PinLife
   readonly now: () => number
   readonly limits: StoreLimits
 }
 
-export function makeMemoryPins({ rings, fleet, life, now, limits }: Parts): Pins {
+export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts): Pins {
   const records = new Map<string, PinRecord>()
   const counts = new Map<string, number>()
   const queue = makeExpiryQueue<PinRecord>((record) => records.get(record.job.id) === record)
@@ -125,6 +127,7 @@ export function makeMemoryPins({ rings, fleet, life, now, limits }: Parts): Pins
       const pin = copy(live(jobId))
       const record = records.get(jobId)
       if (record) drop(record)
+      if (pin) feed.tell({ kind: 'released', jobId, pinnedAtMs: pin.pinnedAtMs })
       return pin
     },
 

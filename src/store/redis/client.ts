@@ -46,13 +46,19 @@ export async function openRedisClient({ url, commandTimeoutMs }: ClientOptions):
       }
     },
 
-    async close() {
-      if (redis.status === 'end') return
-      const connected = redis.status !== 'reconnecting'
-      redis.disconnect()
-      if (connected) await once(redis, 'end')
-    },
+    close: () => closeConnection(redis),
   }
+}
+
+export async function closeConnection(redis: Redis): Promise<void> {
+  if (redis.status === 'end') return
+  const connected = redis.status !== 'reconnecting'
+  redis.disconnect()
+  if (connected) await once(redis, 'end')
+}
+
+export function reconnectDelayMs(attempt: number): number {
+  return Math.min(50 * 2 ** Math.min(attempt - 1, 10), longestReconnectDelayMs)
 }
 
 function checkUrl(url: string): void {
@@ -74,7 +80,7 @@ function failFast(commandTimeoutMs: number) {
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt - 1, 10), longestReconnectDelayMs),
+    retryStrategy: reconnectDelayMs,
     // A primary became a replica; PrimaryConnector waits for one that takes writes.
     reconnectOnError: (error) => codeOf(error) === 'READONLY',
     maxLoadingRetryTime: longestReconnectDelayMs,

@@ -16,6 +16,8 @@ export function makeKeys(fleet: string) {
     counts: `${prefix}:counts`,
     /** hash: gateway -> its newest report */
     gateways: `${prefix}:gateways`,
+    /** channel: a JSON notice for each pin that ends before its time (lua/release-pin.lua) */
+    feed: `${prefix}:feed`,
     /** hash: lane -> version and length of its ring */
     rings: `${prefix}:rings`,
     /** sorted set: lane by the time of its last use */

@@ -85,7 +85,7 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
     },
 
     async release(jobId) {
-      return toPin(jobId, await scripts.run('release-pin', keys, { job: jobId }))
+      return toPin(jobId, await scripts.run('release-pin', keys, { job: jobId, feed: keys.feed }))
     },
 
     async read(jobId) {

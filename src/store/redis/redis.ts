@@ -4,6 +4,7 @@ import { storeLimits } from '../limits.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { PinLife, TrafficStore } from '../store.ts'
 import { openRedisClient } from './client.ts'
+import { makeRedisFeed } from './feed.ts'
 import { makeRedisHeartbeats } from './heartbeats.ts'
 import { makeKeys } from './keys.ts'
 import { makeRedisPins } from './pins.ts'
@@ -32,13 +33,17 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Traffi
   const client = await openRedisClient({ url, commandTimeoutMs })
   const keys = makeKeys(fleet)
   const scripts = makeScripts(client, readLua)
+  const feed = makeRedisFeed({ url, channel: keys.feed })
   return {
     pins: makeRedisPins({ client, scripts, keys, life, limits }),
     snapshots: makeRedisSnapshots({ client, scripts, keys }),
     heartbeats: makeRedisHeartbeats({ client, scripts, keys, limits }),
+    feed,
     async ping() {
       await client.ask((redis) => redis.ping())
     },
-    close: () => client.close(),
+    async close() {
+      await Promise.all([client.close(), feed.close()])
+    },
   }
 }

@@ -32,7 +32,11 @@ const table = {
     keys: ['pins', 'expiry'],
     args: ['touches', ...life],
   },
-  'release-pin': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry', 'counts'], args: ['job'] },
+  'release-pin': {
+    pieces: ['clock', 'pin-record'],
+    keys: ['pins', 'expiry', 'counts'],
+    args: ['job', 'feed'],
+  },
   'read-pin': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry'], args: ['job'] },
   'sweep-pins': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry', 'counts'], args: ['limit'] },
   publish: { pieces: [], keys: ['fleet'], args: ['version', 'snapshot', 'upstreams'] },

@@ -1,8 +1,11 @@
--- release-pin: end a pin.
--- KEYS pins expiry counts  ARGV job
+-- release-pin: end a pin, and tell whoever remembers it.
+-- KEYS pins expiry counts  ARGV job feed (a channel, not a key)
+-- Publishes {"f":1,"released":job,"at":made}. A pin ends whether or not we may publish, hence pcall.
 -- Returns {record, expiresAtMs} as it was, nil where there was none or it had expired. Cost: O(log pins).
 
 local pin, text, expiresAt = livePin(job, nowMs())
 local stored = redis.call('HGET', pins, job)
 if stored then dropPin(job, decodePin(stored)) end
-return pin and { text, expiresAt }
+if not pin then return nil end
+redis.pcall('PUBLISH', feed, cjson.encode({ f = 1, released = job, at = pin.at }))
+return { text, expiresAt }
