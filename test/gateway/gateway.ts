@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { GatewayError } from '../../src/errors.ts'
+import { makeMemoryFeed } from '../../src/store/memory/feed.ts'
 import { openMemoryStore } from '../../src/store/memory/memory.ts'
 import type { TrafficStore } from '../../src/store/store.ts'
 import { startGateway } from '../fixtures/gateway.ts'
@@ -105,4 +106,23 @@ t.test('two gateways on one store: a job has one upstream', async (t) => {
     t.equal(ids[0], ids[1], `job-${i}`)
     for (const { socket } of both) socket.destroy()
   }
+})
+
+t.test('a pin that another gateway released is forgotten at once, one made since is not', async (t) => {
+  const upstream = await startScriptedUpstream(establishing())
+  t.teardown(upstream.stop)
+  const feed = makeMemoryFeed()
+  const gateway = await startGateway({
+    store: { ...openMemoryStore({ life, now: Date.now }), feed },
+    upstreams: [upstream],
+  })
+  t.teardown(() => gateway.stop())
+  const { socket } = await connectThrough({ ...gateway, ...asJob('job-1') })
+  t.teardown(() => socket.destroy())
+  const { known } = gateway.gateway
+  const { pinnedAtMs } = known.get('job-1')!
+  feed.tell({ kind: 'released', jobId: 'job-1', pinnedAtMs: pinnedAtMs - 1 })
+  t.ok(known.get('job-1'), 'the notice is of an older pin')
+  feed.tell({ kind: 'released', jobId: 'job-1', pinnedAtMs })
+  t.notOk(known.get('job-1'))
 })
