@@ -10,3 +10,9 @@ export function laneOf(job: Pick<Job, 'type' | 'institution'>): Lane {
 export function laneName(lane: Lane): string {
   return `${lane.type}:${lane.institution}`
 }
+
+/** A later request of a job may leave its type and institution out or repeat them (design 5). */
+export function saysTheSame(asked: Job, pinned: Job): boolean {
+  const isSame = (part: 'type' | 'institution') => asked[part] === null || asked[part] === pinned[part]
+  return isSame('type') && isSame('institution')
+}

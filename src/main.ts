@@ -34,7 +34,10 @@ export type Lanekeeper = {
 /** Monotonic milliseconds: the wall clock may jump. */
 const now = () => performance.now()
 
-/** @throws the listen error of a port, ProviderError, or GatewayError store_unavailable is never fatal */
+/**
+ * Starts also while Redis is away. What fails after the ports are open rejects `ready` (ProviderError, say).
+ * @throws the listen error of a port, such as EADDRINUSE
+ */
 export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
   const events = makeEvents()
   const log = makeLog(config['log.level'])

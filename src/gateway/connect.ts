@@ -2,13 +2,14 @@
 
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { GatewayError } from '../errors.ts'
 import type { Job, Target } from '../types.ts'
 import { parseAuthority } from '../routing/target.ts'
 import { holdEarly } from './early.ts'
 import type { RequestStory } from './request.ts'
 import { refuseSocket } from './refuse.ts'
 import { relay } from './relay.ts'
-import { establishedReply } from './reply.ts'
+import { errorBytes, establishedReply } from './reply.ts'
 
 type Parts = {
   readonly story: RequestStory
@@ -45,8 +46,8 @@ export function makeConnect({ story, readJob, earlyBytes, keepReading }: Parts) 
     }
 
     // git, Chromium and Java send credentials only on the connection that was challenged (facts, section 7).
-    function challenge(failure: Parameters<typeof refuseSocket>[1]): void {
-      client.write(story.challengeBytes(failure, request.requestId))
+    function challenge(failure: GatewayError): void {
+      client.write(errorBytes(failure, { keepAlive: true, requestId: request.requestId }))
       keepReading(client)
     }
   }

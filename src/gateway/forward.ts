@@ -14,12 +14,11 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from 'http-proxy'
 import { GatewayError } from '../errors.ts'
-import type { TunnelEnd } from '../events.ts'
 import { formatTarget, parseHttpUrl } from '../routing/target.ts'
 import type { Job, Target } from '../types.ts'
+import { brokenExchange, watchExchange } from './exchange.ts'
 import { hopByHopIn, requestHeaders } from './forward-headers.ts'
 import { headerValues } from './head.ts'
-import type { Relay } from './relay.ts'
 import type { RequestStory } from './request.ts'
 import { refuseResponse } from './refuse.ts'
 import { TunnelAgent } from './tunnel-agent.ts'
@@ -41,7 +40,12 @@ export function makeForward({ story, readJob }: Parts) {
       const { job, target, path } = readPlain(req, readJob)
       Object.assign(request, { job, target })
       const tunnel = await story.open(request, gone.signal)
-      story.carry(request, tunnel, carryRequest(tunnel.socket, req, res))
+      const left = () => gone.signal.aborted && !res.writableFinished
+      story.carry(
+        request,
+        tunnel,
+        watchExchange(tunnel.socket, { left, bytes: () => req.socket.bytesWritten }),
+      )
       send(req, res, tunnel.socket, target, path)
     } catch (error) {
       const failure = story.refused(request, error, gone.signal)
@@ -112,38 +116,4 @@ function makeProxy() {
     if (res.destroyed) answer.destroy()
   })
   return proxy
-}
-
-function brokenExchange(cause: unknown): GatewayError {
-  return new GatewayError(
-    'upstream_failed',
-    { detail: 'The connection broke before the target had answered.' },
-    { cause },
-  )
-}
-
-/** A plain request as the registry of tunnels sees it. */
-function carryRequest(socket: Socket, req: IncomingMessage, res: ServerResponse): Relay {
-  const readBefore = socket.bytesRead
-  const writtenBefore = socket.bytesWritten
-  let endedBy: TunnelEnd = 'upstream'
-  res.once('close', () => {
-    if (!res.writableFinished) endedBy = endedBy === 'upstream' ? 'client' : endedBy
-  })
-  const ended = new Promise<void>((resolve) => {
-    socket.once('close', () => resolve())
-    if (socket.destroyed) resolve()
-  })
-  return {
-    ended: ended.then(() => ({
-      bytesUp: socket.bytesWritten - writtenBefore,
-      bytesDown: socket.bytesRead - readBefore,
-      endedBy,
-    })),
-    bytes: () => socket.bytesRead + socket.bytesWritten + req.socket.bytesWritten,
-    close(why) {
-      endedBy = why
-      socket.destroy()
-    },
-  }
 }

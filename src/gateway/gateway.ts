@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { GatewayError, isGatewayError } from '../errors.ts'
+import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import { makeFleetView } from '../routing/fleet-view.ts'
@@ -141,10 +141,11 @@ export function makeGateway({
     return readIdentity(req.rawHeaders, { tokens, tokenRequired: tokens.length > 0, allowAuthorization })
   }
 
+  const sources = makeSources({ allow: settings.allowSources, tokens: settings.tokens })
   const roads = { story, readJob: (req: IncomingMessage) => readJob(req), earlyBytes: settings.earlyBytes }
   const server = makeGatewayServer({
     limits: settings,
-    sources: makeSources({ allow: settings.allowSources, tokens: settings.tokens }),
+    sources,
     connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
     upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
     forward: makeForward(roads),
@@ -179,7 +180,8 @@ export function makeGateway({
       ]
       return bound
     },
-    sources: makeSources({ allow: settings.allowSources, tokens: settings.tokens }).summary,
+    /** Who may connect, in words. */
+    sources: sources.summary,
     fleet,
     known,
     load,
@@ -238,7 +240,5 @@ async function findTarget(
   if (resolver === null) return [target]
   const addresses = await resolver.resolve(target.host)
   for (const address of addresses) guard.checkAddress(address, target)
-  if (addresses.length === 0)
-    throw new GatewayError('target_failed', { detail: `The name ${target.host} has no address.` })
   return addresses.map((host) => ({ host, port: target.port }))
 }

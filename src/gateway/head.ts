@@ -43,6 +43,12 @@ export function headerValues({ rawHeaders }: Pick<Head, 'rawHeaders'>, name: str
   return values
 }
 
+/** By its head: while the head is handed on, node:http calls even a request without a body incomplete. */
+export function hasBody(head: Pick<Head, 'rawHeaders'>): boolean {
+  if (headerValues(head, 'transfer-encoding').length > 0) return true
+  return headerValues(head, 'content-length').some((length) => length !== '0')
+}
+
 function refuse(reason: HeadReason | null, detail: string): never {
   throw new GatewayError('bad_request', reason === null ? { detail } : { detail, reason })
 }

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { GatewayError, isGatewayError } from '../errors.ts'
-import { headerValues } from './head.ts'
+import { hasBody } from './head.ts'
 import { errorBytes, errorReply } from './reply.ts'
 
 /** A client that does not read its answer and close is cut off then. */
@@ -46,12 +46,6 @@ export function refuseResponse(
   res.writeHead(reply.status, reply.headers.flat())
   res.end(reply.body)
   if (!keepAlive) res.once('finish', () => lingerThenDestroy(req.socket))
-}
-
-/** By its head: while the head is handed on, node:http calls even a request without a body incomplete. */
-function hasBody(req: IncomingMessage): boolean {
-  if (headerValues(req, 'transfer-encoding').length > 0) return true
-  return headerValues(req, 'content-length').some((length) => Number(length) !== 0)
 }
 
 /** Closing with unread bytes would reset the connection and could take the answer with it. */

@@ -1,14 +1,12 @@
 // What every road of a request has in common: its id and its times, the tunnel and its end, and the facts
 // that are published about it. Exactly one of `tunnel_closed` and `request_refused` ends a story.
 
-import type { GatewayError } from '../errors.ts'
+import { GatewayError } from '../errors.ts'
 import type { Events, Facts } from '../events.ts'
 import type { Pinning } from '../routing/pin.ts'
 import type { Job, Target } from '../types.ts'
-import { GatewayError as Failure } from '../errors.ts'
 import type { OpenTunnel, StandingTunnel } from './open-tunnel.ts'
 import { asGatewayError } from './refuse.ts'
-import { errorBytes } from './reply.ts'
 import type { Relay } from './relay.ts'
 import type { Tunnels } from './tunnels.ts'
 
@@ -61,9 +59,9 @@ export function makeRequestStory({
     /** @throws GatewayError; the signal's reason once the client has gone */
     async open(request: Request, signal: AbortSignal): Promise<StandingTunnel> {
       if (isStopping())
-        throw new Failure('overloaded', { detail: 'This gateway is stopping. Try another one.' })
+        throw new GatewayError('overloaded', { detail: 'This gateway is stopping. Try another one.' })
       if (opening >= tunnels.room)
-        throw new Failure('overloaded', {
+        throw new GatewayError('overloaded', {
           detail: 'This gateway carries all the tunnels that it may. Try again.',
         })
       opening += 1
@@ -104,7 +102,11 @@ export function makeRequestStory({
     refused(request: Request, error: unknown, signal: AbortSignal): GatewayError | null {
       const left = signal.aborted
       const failure = left
-        ? new Failure('bad_request', { detail: 'The client left before it had an answer.' }, { cause: error })
+        ? new GatewayError(
+            'bad_request',
+            { detail: 'The client left before it had an answer.' },
+            { cause: error },
+          )
         : asGatewayError(error)
       if (!left && failure !== error) events.emit('pass_failed', { pass: 'request', error })
       events.emit('request_refused', {
@@ -117,10 +119,6 @@ export function makeRequestStory({
         upstream: failure.fields.upstream ?? null,
       })
       return left ? null : failure
-    },
-
-    challengeBytes(failure: GatewayError, requestId: string): Buffer | string {
-      return errorBytes(failure, { keepAlive: true, requestId })
     },
   }
 }

@@ -42,7 +42,7 @@ export function makeResolver(parts: {
 
   return {
     /**
-     * @returns address literals, best first; the host itself where it is one
+     * @returns address literals, at least one, best first; the host itself where it is one
      * @throws GatewayError target_failed, target_timeout
      */
     async resolve(host: string): Promise<readonly string[]> {

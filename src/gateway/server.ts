@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError, type HeadReason } from '../errors.ts'
 import type { Sources } from './sources.ts'
-import { asGatewayError, refuseResponse, refuseSocket } from './refuse.ts'
+import { refuseResponse, refuseSocket } from './refuse.ts'
 
 export type SocketRoad = (req: IncomingMessage, socket: Socket, head: Buffer) => Promise<void>
 export type ResponseRoad = (req: IncomingMessage, res: ServerResponse) => Promise<void>
@@ -142,10 +142,7 @@ function headError(reason: HeadReason, detail: string): GatewayError {
 }
 
 function sourceRefused(): GatewayError {
-  return asGatewayError(
-    new GatewayError('proxy_auth_required', {
-      detail:
-        'Connections from this address are not taken. Configure gateway.tokens or gateway.allowSources.',
-    }),
-  )
+  return new GatewayError('proxy_auth_required', {
+    detail: 'Connections from this address are not taken. Configure gateway.tokens or gateway.allowSources.',
+  })
 }

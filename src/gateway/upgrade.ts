@@ -10,11 +10,12 @@ import type { Socket } from 'node:net'
 import { GatewayError } from '../errors.ts'
 import type { Job } from '../types.ts'
 import { holdEarly, type Early } from './early.ts'
+import { brokenExchange, watchExchange } from './exchange.ts'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
 import { httpAuthority, readPlain } from './forward.ts'
-import { headerValues } from './head.ts'
+import { hasBody, headerValues } from './head.ts'
 import type { StandingTunnel } from './open-tunnel.ts'
-import { relay, type Relay } from './relay.ts'
+import { relay } from './relay.ts'
 import type { Request, RequestStory } from './request.ts'
 import { refuseSocket } from './refuse.ts'
 import { TunnelAgent } from './tunnel-agent.ts'
@@ -53,6 +54,7 @@ export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Part
     tunnel: StandingTunnel,
     { request, path, early, signal }: { request: Request; path: string; early: Early; signal: AbortSignal },
   ): Promise<void> {
+    const plain = watchExchange(tunnel.socket)
     const outgoing = sendUpgrade(req, tunnel.socket, request, path)
     try {
       const answer = await firstAnswer(
@@ -61,29 +63,25 @@ export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Part
       )
       const fromClient = early.take()
       client.write(answerHead(answer.message))
-      if (answer.socket === null) return pipeAnswer(answer.message, client, () => carry(tunnel.socket))
+      if (answer.socket === null) {
+        story.carry(request, tunnel, plain)
+        return pipeAnswer(answer.message, client)
+      }
       if (answer.head.length > 0) answer.socket.unshift(answer.head)
       story.carry(request, tunnel, relay(client, answer.socket, fromClient))
     } catch (error) {
       early.take()
       tunnel.socket.destroy()
-      carry(tunnel.socket)
+      story.carry(request, tunnel, plain)
       if (signal.aborted) client.destroy()
       else refuseSocket(client, brokenUpgrade(error), request.requestId)
-    }
-
-    function carry(socket: Socket): void {
-      story.carry(request, tunnel, answerOnly(socket))
     }
   }
 }
 
 function readUpgrade(req: IncomingMessage, readJob: (req: IncomingMessage) => Job) {
   const plain = readPlain(req, readJob)
-  const hasBody =
-    headerValues(req, 'transfer-encoding').length > 0 ||
-    headerValues(req, 'content-length').some((length) => length !== '0')
-  if (!hasBody) return plain
+  if (!hasBody(req)) return plain
   throw new GatewayError('bad_request', {
     detail: 'A request with Upgrade must not have a body.',
     reason: 'not_implemented',
@@ -134,28 +132,11 @@ function answerHead(message: IncomingMessage): string {
 }
 
 /** The client asked for one thing only on this connection, so the end of the answer is its end. */
-function pipeAnswer(message: IncomingMessage, client: Socket, carry: () => void): void {
-  carry()
+function pipeAnswer(message: IncomingMessage, client: Socket): void {
   message.once('error', () => client.resetAndDestroy())
   client.once('close', () => message.destroy())
   client.resume()
   message.pipe(client)
-}
-
-function answerOnly(socket: Socket): Relay {
-  const ended = new Promise<void>((resolve) => {
-    socket.once('close', () => resolve())
-    if (socket.destroyed) resolve()
-  })
-  return {
-    ended: ended.then(() => ({
-      bytesUp: socket.bytesWritten,
-      bytesDown: socket.bytesRead,
-      endedBy: 'upstream' as const,
-    })),
-    bytes: () => socket.bytesRead + socket.bytesWritten,
-    close: () => socket.destroy(),
-  }
 }
 
 function brokenUpgrade(cause: unknown): GatewayError {
@@ -166,9 +147,5 @@ function brokenUpgrade(cause: unknown): GatewayError {
       { detail: 'The target did not answer the upgrade in time.' },
       { cause },
     )
-  return new GatewayError(
-    'upstream_failed',
-    { detail: 'The connection broke before the target had answered.' },
-    { cause },
-  )
+  return brokenExchange(cause)
 }

@@ -7,11 +7,11 @@
 //
 // Both may be given, and say the same job then: one may leave out what the other says.
 
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { GatewayError } from '../errors.ts'
 import type { Job } from '../types.ts'
 import { readBasic, type Basic } from './basic-credentials.ts'
 import { quoted } from './quoted.ts'
+import { matchesToken } from './token.ts'
 
 type Options = {
   readonly tokens: readonly string[]
@@ -86,18 +86,6 @@ function checkToken(basic: Basic | null, tokens: readonly string[]): void {
         ? 'A gateway token is asked for. Give it as the password of the proxy URL: http://<job>:<token>@gateway.'
         : 'The password of the proxy credentials is not a gateway token. Check the token in the proxy URL.',
   })
-}
-
-/** In constant time: hashes have one length, and every token is compared, whichever matched. */
-function matchesToken(password: Buffer, tokens: readonly string[]): boolean {
-  const given = sha256(password)
-  let matches = false
-  for (const token of tokens) matches = timingSafeEqual(given, sha256(token)) || matches
-  return matches
-}
-
-function sha256(text: string | Buffer): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 /** A job id alone, or `job=<id>,type=<type>,institution=<code>` with the keys in any order. */

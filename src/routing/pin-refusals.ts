@@ -9,11 +9,6 @@ export type Refused = { readonly ids: readonly string[]; readonly full: Readonly
 
 const laneParts = ['type', 'institution'] as const
 
-/** A later request may leave type and institution out or repeat them (design 5). */
-export function saysTheSame(asked: Job, pinned: Job): boolean {
-  return laneParts.every((part) => asked[part] === null || asked[part] === pinned[part])
-}
-
 export function otherLane(asked: Job, pinned: Job): GatewayError {
   const words = (job: Job) =>
     laneParts.map((part) => `${part} ${job[part] === null ? 'none' : `"${job[part]}"`}`).join(', ')

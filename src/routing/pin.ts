@@ -10,7 +10,7 @@
 
 import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
-import { laneName, laneOf } from '../lane.ts'
+import { laneName, laneOf, saysTheSame } from '../lane.ts'
 import type { PinLife, Pins } from '../store/store.ts'
 import type { Job, Pin, Upstream } from '../types.ts'
 import { makeAgree } from './agree.ts'
@@ -18,7 +18,7 @@ import type { FleetView } from './fleet-view.ts'
 import type { KnownPin, KnownPins } from './known-pins.ts'
 import { makeMover } from './move.ts'
 import { isPinned, trustMs } from './pin-life.ts'
-import { otherLane, pinLost, saysTheSame, type Refused } from './pin-refusals.ts'
+import { otherLane, pinLost, type Refused } from './pin-refusals.ts'
 
 export type Pinning = ReturnType<typeof makePinning>
 

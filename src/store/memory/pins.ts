@@ -1,7 +1,7 @@
 // Pins in a Map, with the same steps in the same order as the scripts in ../redis/lua.
 
-import { laneName, laneOf } from '../../lane.ts'
-import type { Job, Pin } from '../../types.ts'
+import { laneName, laneOf, saysTheSame } from '../../lane.ts'
+import type { Pin } from '../../types.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { MoveRequest, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
 import { makeExpiryQueue } from './expiry-queue.ts'
@@ -53,7 +53,7 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
   }
 
   function keepPinned(record: PinRecord, { job, version }: PinRequest): PinAnswer {
-    if (differs(job, record.job)) return { kind: 'mismatch', pin: { ...record } }
+    if (!saysTheSame(job, record.job)) return { kind: 'mismatch', pin: { ...record } }
     if (!fleet.has(record.upstreamId)) {
       const current = fleet.version()
       return version > current ? { kind: 'behind', version: current } : { kind: 'lost', pin: { ...record } }
@@ -143,13 +143,6 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
       return new Map(counts)
     },
   }
-}
-
-/** Leaving type or institution out is fine; giving another one, or one where none was given, is not. */
-function differs(asked: Job, pinned: Job): boolean {
-  const otherType = asked.type !== null && asked.type !== pinned.type
-  const otherInstitution = asked.institution !== null && asked.institution !== pinned.institution
-  return otherType || otherInstitution
 }
 
 function copy(record: PinRecord | null): Pin | null {
