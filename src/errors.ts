@@ -84,3 +84,52 @@ export function isGatewayError(error: unknown, ...codes: ErrorCode[]): error is 
 function row(status: number, token: string, title: string, retryAfterS: number | null = null): ErrorRow {
   return { status, token, title, retryAfterS }
 }
+
+type ControlErrorRow = {
+  readonly status: number
+  readonly title: string
+  readonly retryAfterS: number | null
+}
+
+/** What the control plane refuses, or cannot do now. Told to people by the admin API; no job ever meets one of these. */
+export const controlErrorTable = {
+  bad_request: controlRow(400, 'The request cannot be understood'),
+  not_found: controlRow(404, 'There is no such thing'),
+  /** It would clash with what is there: an id or an address taken, a row that the configuration owns. */
+  conflict: controlRow(409, 'It clashes with what is there'),
+  in_use: controlRow(409, 'Jobs are using it'),
+  /** A rule that selects no upstream; `force` overrides. */
+  names_nothing: controlRow(409, 'The restriction selects no upstream'),
+  /** A lane in use would be left without upstream; `force` overrides. */
+  lane_without_upstream: controlRow(409, 'A lane in use would be left without upstream'),
+  idempotency_in_flight: controlRow(409, 'The first request with this Idempotency-Key is still under way', 1),
+  idempotency_mismatch: controlRow(422, 'This Idempotency-Key was used for another request'),
+  database_unavailable: controlRow(503, 'PostgreSQL does not answer', 2),
+} as const satisfies { [code: string]: ControlErrorRow }
+
+export type ControlErrorCode = keyof typeof controlErrorTable
+
+/** A refusal of the control plane. `detail`: what happened, the value found, what to do; never a secret. */
+export class ControlError extends Error {
+  readonly code: ControlErrorCode
+  readonly detail: string
+
+  constructor(code: ControlErrorCode, detail: string, options?: { cause?: unknown }) {
+    super(`${code}: ${detail}`, options)
+    this.name = 'ControlError'
+    this.code = code
+    this.detail = detail
+  }
+
+  get status(): number {
+    return controlErrorTable[this.code].status
+  }
+}
+
+export function isControlError(error: unknown, ...codes: ControlErrorCode[]): error is ControlError {
+  return error instanceof ControlError && (codes.length === 0 || codes.includes(error.code))
+}
+
+function controlRow(status: number, title: string, retryAfterS: number | null = null): ControlErrorRow {
+  return { status, title, retryAfterS }
+}

@@ -80,7 +80,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/demo/': [],
   'src/main.ts': ['src/'],
 }
-const contracts = ['src/store/store.ts', 'src/provider/provider.ts']
+const contracts = ['src/store/store.ts', 'src/store/records.ts', 'src/provider/provider.ts']
 /** Parts that know the contracts at all. */
 const knowContracts = ['src/routing/', 'src/gateway/', 'src/control/', 'src/admin/']
 
@@ -208,6 +208,8 @@ const testedBy: { readonly [file: string]: string } = {
   // Contracts: types, and the suites that every adapter must pass.
   'src/store/store.ts': 'test/fixtures/pins-contract.ts',
   'src/store/limits.ts': 'test/fixtures/pins-contract.ts',
+  'src/store/records.ts': 'test/fixtures/records-contract.ts',
+  'src/store/postgres/db.ts': 'test/fixtures/db-contract.ts',
   'src/provider/provider.ts': 'test/fixtures/provider-contract.ts',
   // Parts of a store that its contracts exercise whole.
   'src/store/memory/memory.ts': 'test/store/memory/pins.ts',

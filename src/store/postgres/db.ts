@@ -1,0 +1,38 @@
+// A database that speaks PostgreSQL's SQL: a server (pg.ts) or PGlite in this process (pglite.ts). The same on both:
+// int8 is a number, timestamptz a Date, json and arrays are values. Everything runs in a transaction, with
+// timeouts set for it alone: behind PgBouncer a session is not ours to keep.
+
+export type Row = { readonly [column: string]: unknown }
+
+export interface Statements {
+  /** One statement; `$1` and so on stand for values. @returns its rows */
+  query<R extends Row = Row>(sql: string, values?: readonly unknown[]): Promise<R[]>
+  /** Several statements without values, such as a migration. */
+  exec(sql: string): Promise<void>
+}
+
+export type TransactionOptions = {
+  readonly isolation?: 'read committed' | 'repeatable read'
+  readonly readOnly?: boolean
+  /** Instead of the usual one, in ms. */
+  readonly statementTimeoutMs?: number
+}
+
+export type DbTimeouts = {
+  /** To connect, and to get a free connection of the pool. */
+  readonly connectMs: number
+  readonly statementMs: number
+  readonly lockMs: number
+}
+
+export interface Db {
+  /**
+   * Rolled back where `work` throws, and then its error is thrown. A transaction that only lost a race (lock timeout,
+   * deadlock, serialization) runs again, three times at most.
+   * @throws ControlError database_unavailable
+   */
+  transaction<T>(work: (statements: Statements) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** A transaction of one statement. */
+  query<R extends Row = Row>(sql: string, values?: readonly unknown[]): Promise<R[]>
+  close(): Promise<void>
+}
