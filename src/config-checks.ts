@@ -106,6 +106,20 @@ export const redisUrl: Check<string> = (value) => {
   return refuse('a URL like redis://user:password@host:6379/0 (rediss:// for TLS)')
 }
 
+export const postgresUrl: Check<string> = (value) => {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  if (url && ['postgres:', 'postgresql:'].includes(url.protocol) && url.hostname !== '') return String(value)
+  return refuse('a URL like postgres://user:password@host:5432/lanekeeper (?sslmode=require for TLS)')
+}
+
+/** @returns it without a slash at its end */
+export const httpUrl: Check<string> = (value) => {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
+  const isPlain = url && url.username === '' && url.password === '' && url.search === ''
+  if (url && isPlain && ['http:', 'https:'].includes(url.protocol)) return url.href.replace(/\/+$/, '')
+  return refuse('a URL like http://control:3129, without credentials')
+}
+
 /** An address or CIDR; answered as it stands, since a BlockList cannot be read back. */
 export const sourceRange: Check<string> = (value) => {
   if (typeof value !== 'string') return refuse('an address or a CIDR such as 10.0.0.0/8', value)

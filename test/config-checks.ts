@@ -158,6 +158,32 @@ const tables: { readonly [name: string]: Rows } = {
       [6379, /redis:\/\//],
     ],
   },
+  'the URL of a PostgreSQL': {
+    check: check.postgresUrl,
+    fine: [
+      ['postgres://u:p@h:5432/lanekeeper', 'postgres://u:p@h:5432/lanekeeper'],
+      ['postgresql://h/db?sslmode=require', 'postgresql://h/db?sslmode=require'],
+    ],
+    refused: [
+      ['mysql://h', /postgres:\/\//],
+      ['h:5432', /postgres:\/\//],
+      ['postgres://', /postgres:\/\//],
+      [5432, /postgres:\/\//],
+    ],
+  },
+  'the URL of the admin API': {
+    check: check.httpUrl,
+    fine: [
+      ['http://control:3129', 'http://control:3129'],
+      ['https://lanekeeper.internal/', 'https://lanekeeper.internal'],
+    ],
+    refused: [
+      ['control:3129', /http:\/\//],
+      ['http://u:p@h', /without credentials/],
+      ['http://h?x=1', /http:\/\//],
+      [3129, /http:\/\//],
+    ],
+  },
   'a range of sources': {
     check: check.sourceRange,
     fine: [
@@ -269,6 +295,8 @@ t.test('what holds secrets never says what it found', async (t) => {
     ['secret', check.secret],
     ['list of secrets', check.listOf(check.secret)],
     ['redisUrl', check.redisUrl],
+    ['postgresUrl', check.postgresUrl],
+    ['httpUrl', check.httpUrl],
     ['credentials', check.credentials],
     ['labels', check.record],
   ]

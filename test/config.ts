@@ -79,6 +79,8 @@ t.test('each environment variable is obeyed', async (t) => {
     { name: 'ADMIN_PORT', value: '9000', key: 'admin.port', read: 9000 },
     { name: 'ADMIN_TOKEN', value: 's3cret', key: 'admin.token', read: 's3cret' },
     { name: 'REDIS_URL', value: 'redis://h:6379/2', key: 'redis.url', read: 'redis://h:6379/2' },
+    { name: 'DATABASE_URL', value: 'postgres://h/db', key: 'database.url', read: 'postgres://h/db' },
+    { name: 'ADMIN_URL', value: 'http://control:3129/', key: 'admin.url', read: 'http://control:3129' },
     { name: 'FLEET', value: 'blue-2', key: 'fleet', read: 'blue-2' },
     {
       name: 'PROVIDER',
@@ -245,6 +247,8 @@ t.test('no problem repeats a secret', async (t) => {
     { ADMIN_TOKEN: 's3cret two' },
     { REDIS_URL: 'http://user:s3cret@h' },
     { REDIS_URL: 'user:s3cret@h:6379' },
+    { DATABASE_URL: 'user:s3cret@h:5432' },
+    { ADMIN_URL: 'http://user:s3cret@h' },
     { STATIC_UPSTREAMS: 'user:s3cret@10.0.0.5:8888' },
     { STATIC_UPSTREAMS: 'http://user:s3cret@10.0.0.5:8888' },
     'gateway: { tokens: { a: s3cret } }',
