@@ -84,6 +84,8 @@ export type Head = {
 }
 
 export type FleetContent = Head & {
+  /** By the database's clock. In `decide`: the time that rows and ledger get with this change. */
+  readonly nowMs: number
   /** By id; without the deleted ones. */
   readonly upstreams: readonly UpstreamRecord[]
   /** In the order in which they were added. */
