@@ -11,6 +11,12 @@ export function laneName(lane: Lane): string {
   return `${lane.type}:${lane.institution}`
 }
 
+/** `laneName` read back. */
+export function laneNamed(name: string): Lane {
+  const [type = '*', institution = '*'] = name.split(':')
+  return { type, institution }
+}
+
 /** A later request of a job may leave its type and institution out or repeat them (design 5). */
 export function saysTheSame(asked: Job, pinned: Job): boolean {
   const isSame = (part: 'type' | 'institution') => asked[part] === null || asked[part] === pinned[part]

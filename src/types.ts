@@ -61,6 +61,8 @@ export type Restriction = {
 /** The fleet at one version, as published to gateways. */
 export type Snapshot = {
   readonly version: number
+  /** The ledger's hash at that version: tells two histories apart that both came to the same number. */
+  readonly ledgerHash?: string
   readonly upstreams: readonly Upstream[]
   readonly restrictions: readonly Restriction[]
 }

@@ -171,12 +171,12 @@ export function makePinning(parts: Parts) {
     },
 
     /** @returns false where the job had no pin */
-    async release(jobId: string, by: 'job' | 'operator'): Promise<boolean> {
+    async release(jobId: string, by: 'job' | 'operator'): Promise<Pin | null> {
       const released = await pins.release(jobId)
       const remembered = known.get(jobId)
       if (remembered) known.forget(remembered)
       if (released) events.emit('pin_released', { jobId, upstream: released.upstreamId, by })
-      return released !== null
+      return released
     },
 
     /** Looks without extending. The store hears of a first tunnel with the next touch; we know of ours already. */

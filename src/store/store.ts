@@ -3,7 +3,7 @@
 // `store_unavailable` when the store does not answer in time, refuses, or holds a record of a format that this
 // program cannot read; none of them retries by itself.
 
-import type { Job, Pin, Snapshot } from '../types.ts'
+import type { Job, Lane, Pin, Snapshot } from '../types.ts'
 
 export type PinRequest = {
   readonly job: Job
@@ -54,6 +54,8 @@ export type MoveAnswer =
 /** `used`: a tunnel of the job has opened, so the pin is no longer fresh. */
 export type Touch = { readonly jobId: string; readonly upstreamId: string; readonly used: boolean }
 
+export type PinnedJob = { readonly job: Job; readonly upstreamId: string }
+
 /** Pins and rings (design 7). Idle time and longest life are given when the store is opened. */
 export interface Pins {
   /** The job's pin, extended, or a new one on the next upstream of its lane's ring. One atomic step. */
@@ -64,14 +66,22 @@ export interface Pins {
   use(jobId: string, upstreamId: string): Promise<Pin | null>
   /** Extends many; answers in the same order, false where the pin is gone or stands elsewhere. */
   touch(touches: readonly Touch[]): Promise<boolean[]>
-  /** Ends the pin; answers what it was, null if there was none. */
-  release(jobId: string): Promise<Pin | null>
+  /** Ends the pin; answers what it was, null if there was none. @param onlyOn  and only if it stands on this upstream */
+  release(jobId: string, onlyOn?: string): Promise<Pin | null>
   /** Looks without extending. */
   read(jobId: string): Promise<Pin | null>
   /** Removes up to `limit` expired pins; answers how many. */
   sweep(limit: number): Promise<number>
   /** Pinned jobs by upstream id, expired pins that nobody swept yet included; an upstream without any may be missing. */
   counts(): Promise<Map<string, number>>
+  /** Lanes in which jobs were pinned within the last day. */
+  lanes(): Promise<Lane[]>
+  /**
+   * All pinned jobs, part by part. A job pinned throughout comes at least once, others may come; so may expired pins that
+   * nobody swept yet.
+   * @param after  `next` of the part before; null begins
+   */
+  scan(after: string | null): Promise<{ readonly jobs: readonly PinnedJob[]; readonly next: string | null }>
 }
 
 /** The fleet as published to gateways. */

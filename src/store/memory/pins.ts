@@ -1,6 +1,6 @@
 // Pins in a Map, with the same steps in the same order as the scripts in ../redis/lua.
 
-import { laneName, laneOf, saysTheSame } from '../../lane.ts'
+import { laneName, laneNamed, laneOf, saysTheSame } from '../../lane.ts'
 import type { Pin } from '../../types.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { MoveRequest, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
@@ -123,8 +123,9 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
       return touches.map(({ jobId, upstreamId, used }) => touchOne(jobId, upstreamId, used))
     },
 
-    async release(jobId) {
+    async release(jobId, onlyOn) {
       const pin = copy(live(jobId))
+      if (onlyOn !== undefined && pin?.upstreamId !== onlyOn) return null
       const record = records.get(jobId)
       if (record) drop(record)
       if (pin) feed.tell({ kind: 'released', jobId, pinnedAtMs: pin.pinnedAtMs })
@@ -141,6 +142,14 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
 
     async counts() {
       return new Map(counts)
+    },
+
+    async lanes() {
+      return rings.lanes().map(laneNamed)
+    },
+
+    async scan() {
+      return { jobs: [...records.values()].map((record) => ({ ...record })), next: null }
     },
   }
 }

@@ -54,6 +54,11 @@ export function makeRings({ fleet, now, limits }: Parts) {
   }
 
   return {
+    lanes(): string[] {
+      forgetUnused()
+      return [...rings.keys()]
+    },
+
     takeTurn(request: TurnRequest): Turn {
       const current = fleet.version()
       if (request.version < current) return { kind: 'stale', version: current }

@@ -1,7 +1,7 @@
 // Pins in Redis: each verb is one script, which does the deciding. Here values become arguments, and
 // answers become pins again.
 
-import { laneName, laneOf } from '../../lane.ts'
+import { laneName, laneNamed, laneOf } from '../../lane.ts'
 import type { Job, Pin } from '../../types.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { MoveAnswer, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
@@ -84,8 +84,8 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
       return answers
     },
 
-    async release(jobId) {
-      return toPin(jobId, await scripts.run('release-pin', keys, { job: jobId, feed: keys.feed }))
+    async release(jobId, onlyOn = '') {
+      return toPin(jobId, await scripts.run('release-pin', keys, { job: jobId, onlyOn, feed: keys.feed }))
     },
 
     async read(jobId) {
@@ -106,6 +106,20 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
     async counts() {
       const fields = await client.ask((redis) => redis.hgetall(keys.counts))
       return new Map(Object.entries(fields).map(([upstreamId, count]) => [upstreamId, Number(count)]))
+    },
+
+    async lanes() {
+      const [seconds] = await client.ask((redis) => redis.time())
+      const since = Number(seconds) * 1000 - laneUnusedMs
+      return (await client.ask((redis) => redis.zrangebyscore(keys.lanes, since, '+inf'))).map(laneNamed)
+    },
+
+    async scan(after) {
+      const [next, flat] = await client.ask((redis) =>
+        redis.hscan(keys.pins, after ?? '0', 'COUNT', perScript),
+      )
+      const jobs = flat.flatMap((id, index) => (index % 2 === 0 ? [pinOf(id, flat[index + 1]!, 0)] : []))
+      return { jobs, next: next === '0' ? null : next }
     },
   }
 }

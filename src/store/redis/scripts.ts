@@ -35,7 +35,7 @@ const table = {
   'release-pin': {
     pieces: ['clock', 'pin-record'],
     keys: ['pins', 'expiry', 'counts'],
-    args: ['job', 'feed'],
+    args: ['job', 'onlyOn', 'feed'],
   },
   'read-pin': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry'], args: ['job'] },
   'sweep-pins': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry', 'counts'], args: ['limit'] },

@@ -10,6 +10,7 @@ import type { Scripts } from './scripts.ts'
 type SnapshotRecord = {
   f: number
   version: number
+  ledgerHash?: string
   upstreams: readonly Upstream[]
   restrictions: readonly Restriction[]
 }
@@ -18,8 +19,9 @@ type Parts = { readonly client: RedisClient; readonly scripts: Scripts; readonly
 
 export function makeRedisSnapshots({ client, scripts, keys }: Parts): Snapshots {
   return {
-    async publish({ version, upstreams, restrictions }) {
-      const record: SnapshotRecord = { f: recordFormat, version, upstreams, restrictions }
+    async publish(snapshot) {
+      const { version, upstreams } = snapshot
+      const record: SnapshotRecord = { f: recordFormat, ...snapshot }
       const standing = await scripts.run('publish', keys, {
         version,
         snapshot: JSON.stringify(record),
@@ -40,7 +42,7 @@ export function makeRedisSnapshots({ client, scripts, keys }: Parts): Snapshots 
 }
 
 function snapshotOf(text: string): Snapshot {
-  const { f, version, upstreams, restrictions } = JSON.parse(text) as SnapshotRecord
+  const { f, ...snapshot } = JSON.parse(text) as SnapshotRecord
   refuseUnreadable('snapshot', f)
-  return { version, upstreams, restrictions }
+  return snapshot
 }

@@ -1,9 +1,10 @@
 -- release-pin: end a pin, and tell whoever remembers it.
--- KEYS pins expiry counts  ARGV job feed (a channel, not a key)
+-- KEYS pins expiry counts  ARGV job  onlyOn ('' = any upstream)  feed (a channel, not a key)
 -- Publishes {"f":1,"released":job,"at":made}. A pin ends whether or not we may publish, hence pcall.
--- Returns {record, expiresAtMs} as it was, nil where there was none or it had expired. Cost: O(log pins).
+-- Returns {record, expiresAtMs} as it was, nil where there was none, it had expired, or it stands elsewhere. Cost: O(log pins).
 
 local pin, text, expiresAt = livePin(job, nowMs())
+if onlyOn ~= '' and (not pin or pin.u ~= onlyOn) then return nil end
 local stored = redis.call('HGET', pins, job)
 if stored then dropPin(job, decodePin(stored)) end
 if not pin then return nil end
