@@ -38,6 +38,9 @@ export type Eligibility = {
   readonly refused: Refusal[]
 }
 
+/** What of a snapshot decides. */
+export type Content = Pick<Snapshot, 'upstreams' | 'restrictions'>
+
 /** The first rule that selects each upstream, of those upstreams that any selects. */
 type RuleOf = ReadonlyMap<Upstream, Restriction>
 
@@ -51,8 +54,8 @@ type Rules = {
   readonly binding: Restriction | null
 }
 
-export function eligible(lane: Lane, snapshot: Snapshot): Eligibility {
-  const rules = rulesFor(lane, snapshot)
+export function eligible(lane: Lane, snapshot: Content): Eligibility {
+  const rules = rulesFor(lane, snapshot, makeFinder(snapshot.upstreams))
   const left: Upstream[] = []
   const refused: Refusal[] = []
   for (const upstream of snapshot.upstreams) {
@@ -61,6 +64,38 @@ export function eligible(lane: Lane, snapshot: Snapshot): Eligibility {
     else left.push(upstream)
   }
   return { eligible: rendezvousOrder(laneName(lane), left), refused }
+}
+
+/** Is anything left for the lane? Made once for many lanes of one snapshot, as `eligible` is not. */
+export function makeHasEligible(snapshot: Content): (lane: Lane) => boolean {
+  const find = makeFinder(snapshot.upstreams)
+  return (lane) => {
+    const rules = rulesFor(lane, snapshot, find)
+    return snapshot.upstreams.some((upstream) => refusalOf(upstream, rules) === null)
+  }
+}
+
+/**
+ * Does a rule keep this upstream from the lane, whatever state the upstream is in? Made once for many pins of one
+ * snapshot. False for an upstream that is not in it.
+ */
+export function makeIsForbidden(snapshot: Content): (lane: Lane, upstreamId: string) => boolean {
+  const find = makeFinder(snapshot.upstreams)
+  const byId = new Map(snapshot.upstreams.map((upstream) => [upstream.id, upstream]))
+  const byLane = new Map<string, Rules>()
+  return (lane, upstreamId) => {
+    const upstream = byId.get(upstreamId)
+    if (!upstream) return false
+    const rules = byLane.get(laneName(lane)) ?? rulesFor(lane, snapshot, find)
+    byLane.set(laneName(lane), rules)
+    return ruleAgainst(upstream, rules) !== null
+  }
+}
+
+/** Ids that a rule names and the fleet does not have. */
+export function unknownIds(selector: UpstreamSelector, upstreams: readonly Pick<Upstream, 'id'>[]): string[] {
+  const known = new Set(upstreams.map(({ id }) => id))
+  return 'ids' in selector ? selector.ids.filter((id) => !known.has(id)) : []
 }
 
 /** A rule that names a type or institution does not match a job that named none (`*`). */
@@ -78,26 +113,31 @@ export function selects(selector: UpstreamSelector, upstream: Pick<Upstream, 'id
   return wanted.length > 0 && wanted.every(([label, value]) => upstream.labels[label] === value)
 }
 
-function refusalOf(upstream: Upstream, { denied, own, others, binding }: Rules): Refusal | null {
-  const refuse = (reason: RefusalReason, rule: Restriction | null = null) => ({
-    upstream: upstream.id,
-    reason,
-    restriction: rule?.id ?? null,
-  })
+function refusalOf(upstream: Upstream, rules: Rules): Refusal | null {
+  const refuse = (reason: RefusalReason) => ({ upstream: upstream.id, reason, restriction: null })
   if (upstream.state !== 'running') return refuse(upstream.state)
-  const deny = denied.get(upstream)
-  if (deny) return refuse('denied', deny)
-  if (!own.has(upstream)) {
-    const other = others.get(upstream)
-    if (other) return refuse('kept_for_others', other)
-    if (binding) return refuse('lane_kept_elsewhere', binding)
-  }
+  const against = ruleAgainst(upstream, rules)
+  if (against) return against
   if (upstream.quarantined) return refuse('quarantined')
   return upstream.ejected ? refuse('ejected') : null
 }
 
-function rulesFor(lane: Lane, { upstreams, restrictions }: Snapshot): Rules {
-  const find = makeFinder(upstreams)
+/** What the rules alone say. */
+function ruleAgainst(upstream: Upstream, { denied, own, others, binding }: Rules): Refusal | null {
+  const refuse = (reason: RefusalReason, { id }: Restriction) => ({
+    upstream: upstream.id,
+    reason,
+    restriction: id,
+  })
+  const deny = denied.get(upstream)
+  if (deny) return refuse('denied', deny)
+  if (own.has(upstream)) return null
+  const other = others.get(upstream)
+  if (other) return refuse('kept_for_others', other)
+  return binding ? refuse('lane_kept_elsewhere', binding) : null
+}
+
+function rulesFor(lane: Lane, { restrictions }: Content, find: Finder): Rules {
   const exclusive = restrictions.filter(({ kind }) => kind === 'exclusive')
   const matching = exclusive.filter((rule) => matchesLane(rule, lane))
   return {

@@ -2,7 +2,15 @@ import fc from 'fast-check'
 import t from 'tap'
 import { laneName } from '../../src/lane.ts'
 import { rendezvousOrder } from '../../src/routing/rendezvous.ts'
-import { eligible, matchesLane, selects, type Eligibility } from '../../src/routing/restrictions.ts'
+import {
+  eligible,
+  makeHasEligible,
+  makeIsForbidden,
+  matchesLane,
+  selects,
+  unknownIds,
+  type Eligibility,
+} from '../../src/routing/restrictions.ts'
 import type { Lane, Restriction, Snapshot, Upstream, UpstreamSelector } from '../../src/types.ts'
 import { upstreamStates } from '../../src/types.ts'
 import { makeUpstream } from '../fixtures/upstream.ts'
@@ -38,7 +46,7 @@ const fourBut = (changes: { readonly [id: string]: Partial<Upstream> }) =>
   four.map((upstream) => ({ ...upstream, ...changes[upstream.id] }))
 
 const decide = (lane: Lane, restrictions: readonly Restriction[], upstreams: readonly Upstream[] = four) =>
-  eligible(lane, { version: 1, upstreams, restrictions })
+  eligible(lane, { upstreams, restrictions })
 
 /** `a b`, whatever the rendezvous order. */
 const namesOf = ({ eligible }: Eligibility) =>
@@ -480,8 +488,30 @@ t.test('for any fleet, rules and lane', async (t) => {
       }),
     )
   })
+  const byRule = ['denied', 'kept_for_others', 'lane_kept_elsewhere']
+  await t.test('whether a lane has any upstream is the same question', async () => {
+    fc.assert(
+      fc.property(someLane, snapshot, (lane, snapshot) => {
+        return makeHasEligible(snapshot)(lane) === eligible(lane, snapshot).eligible.length > 0
+      }),
+    )
+  })
+  await t.test('an upstream that runs is forbidden exactly where a rule is the reason', async () => {
+    fc.assert(
+      fc.property(fc.array(someLane, { minLength: 1 }), snapshot, (lanes, snapshot) => {
+        const isForbidden = makeIsForbidden(snapshot)
+        return [...lanes, ...lanes].every((lane) => {
+          const { refused } = eligible(lane, snapshot)
+          const running = snapshot.upstreams.filter(({ state }) => state === 'running')
+          return running.every(({ id }) => {
+            const reason = refused.find(({ upstream }) => upstream === id)?.reason
+            return isForbidden(lane, id) === byRule.includes(reason ?? '')
+          })
+        })
+      }),
+    )
+  })
   await t.test('a rule is named exactly where one is the reason', async () => {
-    const byRule = ['denied', 'kept_for_others', 'lane_kept_elsewhere']
     fc.assert(
       fc.property(someLane, snapshot, (lane, snapshot) =>
         eligible(lane, snapshot).refused.every(
@@ -490,6 +520,21 @@ t.test('for any fleet, rules and lane', async (t) => {
       ),
     )
   })
+})
+
+t.test(
+  'what a rule forbids does not depend on the state of the upstream, nor on one that has left',
+  async (t) => {
+    const upstreams = fourBut({ a: { state: 'draining' }, b: { quarantined: true } })
+    const isForbidden = makeIsForbidden({ upstreams, restrictions: [deny('payment', pool('p'))] })
+    t.ok(isForbidden(payment, 'a') && isForbidden(payment, 'b'))
+    t.notOk(isForbidden(statement, 'a') || isForbidden(payment, 'c') || isForbidden(payment, 'gone'))
+  },
+)
+
+t.test('ids that the fleet does not have', async (t) => {
+  t.same(unknownIds(ids('a', 'x', 'd', 'y'), four), ['x', 'y'])
+  t.same(unknownIds(pool('nobody'), four), [])
 })
 
 t.test('a large fleet with many rules: 10,000 upstreams, 1,000 rules', async (t) => {
