@@ -5,6 +5,9 @@ import type { LocalRecord, LocalRecords } from './local-records.ts'
 import type { LocalServer, StartServer } from './local-servers.ts'
 import { ProviderError, type Instance } from './provider.ts'
 
+/** Without a port it gets a free one. */
+export type PlannedInstance = Omit<Instance, 'port'> & { readonly port: number | null }
+
 type Parts = { readonly records: LocalRecords; readonly hostname: string; readonly graceMs: number }
 
 export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
@@ -60,10 +63,11 @@ export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
     },
 
     /** Starts a server and answers once it takes connections; leaves nothing behind where it does not. */
-    async add(planned: Omit<Instance, 'port'>, start: StartServer, signal: AbortSignal): Promise<Instance> {
+    async add(planned: PlannedInstance, start: StartServer, signal: AbortSignal): Promise<Instance> {
       const { id, egressIp } = planned
       records.makeFolder()
       const server = await start({
+        port: planned.port,
         source: egressIp,
         configPath: records.pathOf(id, 'conf'),
         logPath: records.pathOf(id, 'log'),

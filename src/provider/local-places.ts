@@ -46,6 +46,14 @@ export function makePlaces({
       )
     },
 
+    /** A certain port, where nobody listens on it. @throws ProviderError no_capacity */
+    async exactly(port: number): Promise<number> {
+      if (!(await isFree(host, port)))
+        throw new ProviderError('no_capacity', `Port ${port} on ${host} is taken by another program.`)
+      handedOut.add(port)
+      return port
+    },
+
     /** 127.0.x.y, none of `used` and not handed out before. @throws ProviderError no_capacity */
     source(used: ReadonlySet<string>): string {
       for (let attempt = 0; attempt < tries; attempt += 1) {

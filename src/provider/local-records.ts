@@ -1,8 +1,9 @@
 // What `local` remembers of its upstreams: one small JSON file each under <dataDir>/local, so that a process
 // started after a crash finds what the former one left running. Only the host that wrote a record reads it.
 
+import { randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Instance } from './provider.ts'
 import type { ProcessMark } from './local-process.ts'
@@ -28,6 +29,14 @@ export function openLocalRecords({ dataDir, hostname }: { dataDir: string; hostn
 
   return {
     pathOf,
+
+    /** The folder's own id, made with the first question: it stays the same wherever the folder is carried. */
+    async folderId(): Promise<string> {
+      const path = join(dataDir, 'folder-id')
+      await mkdir(dataDir, { recursive: true })
+      await writeFile(path, randomUUID(), { flag: 'wx' }).catch(unlessThere)
+      return (await readFile(path, 'utf8')).trim()
+    },
 
     /** Synchronous, so that nothing can happen between the start of a process and its record. Never half a file. */
     write(record: LocalRecord): void {
@@ -66,6 +75,10 @@ function read(path: string): LocalRecord | null {
     if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
+}
+
+function unlessThere(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EEXIST') throw error
 }
 
 function noFolder(error: NodeJS.ErrnoException): string[] {

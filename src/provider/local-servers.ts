@@ -17,6 +17,8 @@ export type LocalServer = {
 }
 
 export type ServerWish = {
+  /** Null takes a free one. */
+  readonly port: number | null
   readonly source: string | null
   readonly configPath: string
   readonly logPath: string
@@ -32,8 +34,15 @@ type TinyproxyOptions = {
 }
 
 export function byTinyproxy({ command, maxClients, graceMs, host, places }: TinyproxyOptions): StartServer {
-  return async ({ source, configPath, logPath }) => {
-    const settings = { host, port: await places.port(), maxClients, bind: source, configPath, logPath }
+  return async ({ port, source, configPath, logPath }) => {
+    const settings = {
+      host,
+      port: port === null ? await places.port() : await places.exactly(port),
+      maxClients,
+      bind: source,
+      configPath,
+      logPath,
+    }
     const child = startTinyproxy(command, settings)
     const mark = markProcess(child.pid)
     return {
@@ -49,8 +58,8 @@ export function byTinyproxy({ command, maxClients, graceMs, host, places }: Tiny
 }
 
 export function byBuiltInProxy({ maxClients, host }: { maxClients: number; host: string }): StartServer {
-  return async ({ source }) => {
-    const proxy = await startConnectProxy({ host, port: 0, maxClients, localAddress: source })
+  return async ({ port, source }) => {
+    const proxy = await startConnectProxy({ host, port: port ?? 0, maxClients, localAddress: source })
     return {
       kind: 'built-in',
       port: proxy.port,

@@ -34,7 +34,8 @@ const tries = 3
 export function makeLocalProvider(settings: LocalProviderSettings): Provider {
   const { dataDir, sourceAddresses, hostname = ownHostname(), graceMs = 2000 } = settings
   const places = makePlaces({ host, random: settings.random })
-  const fleet = makeLocalFleet({ records: openLocalRecords({ dataDir, hostname }), hostname, graceMs })
+  const records = openLocalRecords({ dataDir, hostname })
+  const fleet = makeLocalFleet({ records, hostname, graceMs })
   const creating = new Set<Promise<unknown>>()
   const closing = new AbortController()
   let starter: Promise<StartServer> | null = null
@@ -51,7 +52,7 @@ export function makeLocalProvider(settings: LocalProviderSettings): Provider {
     refuseUnusable(name, sourceAddresses)
     const start = await (starter ??= chooseStarter())
     const egressIp = sourceAddresses ? places.source(await fleet.sources()) : null
-    const planned = { name, host, egressIp, labels: { ...labels, name }, credentials: null }
+    const planned = { name, host, port: null, egressIp, labels: { ...labels, name }, credentials: null }
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted()
       try {
@@ -64,8 +65,28 @@ export function makeLocalProvider(settings: LocalProviderSettings): Provider {
     }
   }
 
+  /** One life of one egress IP: where the setting now wants another kind of address, it cannot be the same. */
+  async function resume(instance: Instance, signal: AbortSignal): Promise<Instance> {
+    if (sourceAddresses !== (instance.egressIp !== null)) {
+      const why = 'local.sourceAddresses has changed since'
+      throw new ProviderError('unavailable', `"${instance.id}" cannot start again: ${why}.`)
+    }
+    refuseUnusable(instance.name, sourceAddresses)
+    return fleet.add(instance, await (starter ??= chooseStarter()), signal)
+  }
+
+  /** Known to `close`, which waits for it and ends what it made. */
+  function making(work: (signal: AbortSignal) => Promise<Instance>, signal?: AbortSignal): Promise<Instance> {
+    const made = translated(() => work(AbortSignal.any(signal ? [closing.signal, signal] : [closing.signal])))
+    const done = () => creating.delete(made)
+    creating.add(made)
+    made.then(done, done)
+    return made
+  }
+
   return {
     name: 'local',
+    place: () => translated(() => records.folderId()),
 
     list: (signal) =>
       translated(async () => {
@@ -73,14 +94,8 @@ export function makeLocalProvider(settings: LocalProviderSettings): Provider {
         return fleet.list()
       }),
 
-    create(request, signal) {
-      const either = AbortSignal.any(signal ? [closing.signal, signal] : [closing.signal])
-      const made = translated(() => create(request, either))
-      const done = () => creating.delete(made)
-      creating.add(made)
-      made.then(done, done)
-      return made
-    },
+    create: (request, signal) => making((either) => create(request, either), signal),
+    resume: (instance, signal) => making((either) => resume(instance, either), signal),
 
     delete: (id, signal) => translated(() => fleet.remove(id, signal)),
 

@@ -18,10 +18,17 @@ export type CreateRequest = { readonly name: string; readonly labels: Labels }
 
 export interface Provider {
   readonly name: 'gce' | 'local' | 'static'
+  /** What tells its instances from others of the same provider: for `local` the data folder's own id. Else null. */
+  place(): Promise<string | null>
   /** All instances of this fleet, whoever made them. */
   list(signal?: AbortSignal): Promise<Instance[]>
   /** @throws ProviderError */
   create(request: CreateRequest, signal?: AbortSignal): Promise<Instance>
+  /**
+   * Starts one again that ended with the process that kept it: the same id, address and egress IP. Only where
+   * instances end with their process (`local`). @throws ProviderError where its address is taken
+   */
+  resume?(instance: Instance, signal?: AbortSignal): Promise<Instance>
   /** Idempotent: an instance that is gone is deleted. @throws ProviderError */
   delete(instanceId: string, signal?: AbortSignal): Promise<void>
   /** Ends what this process itself keeps running (the processes of `local`); instances in a cloud live on. */

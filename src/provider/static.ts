@@ -30,6 +30,7 @@ export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
   const instances = entries.map(instanceOf)
   return {
     name: 'static',
+    place: async () => null,
     list: async (signal) => {
       signal?.throwIfAborted()
       return [...instances]

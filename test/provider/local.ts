@@ -1,6 +1,7 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { makeLocalProvider, type LocalProviderSettings } from '../../src/provider/local.ts'
@@ -16,6 +17,7 @@ import {
   providerMakes,
   rejectsWith,
 } from '../fixtures/provider-contract.ts'
+import { listen } from '../fixtures/listen.ts'
 import { connectThrough, requestOver } from '../fixtures/raw-client.ts'
 import { startTarget } from '../fixtures/target.ts'
 import { until } from '../fixtures/until.ts'
@@ -36,6 +38,43 @@ for (const [name, tinyproxy] of Object.entries(forms)) {
     for (const { port } of made) t.notOk(await accepts(port))
     if (tinyproxy === 'auto') t.notOk(servers.some(isRunning))
     t.strictSame(readdirSync(join(dataDir, 'local')), [])
+  })
+
+  t.test(`${name}: one that ended with its process starts again as it was`, async (t) => {
+    const dataDir = t.testdir()
+    const before = makeProvider(t, { dataDir, tinyproxy })
+    const [made] = await createMany(before, 1)
+    const place = await before.place()
+    await before.close()
+    const after = makeProvider(t, { dataDir, tinyproxy })
+    t.strictSame(await after.resume!(made!), made)
+    t.equal(await carries(t, made!), 200)
+    t.strictSame(await after.list(), [made])
+    t.equal(await after.place(), place, 'the folder is still the same one')
+    t.not(
+      await makeProvider(t, { dataDir: mkdtempSync(join(dataDir, 'other-')) }).place(),
+      place,
+      'and another one is another',
+    )
+  })
+
+  t.test(`${name}: it does not start again where another program has its port`, async (t) => {
+    const dataDir = t.testdir()
+    const before = makeProvider(t, { dataDir, tinyproxy })
+    const [made] = await createMany(before, 1)
+    await before.close()
+    const other = await listen(createServer(), { port: made!.port })
+    t.teardown(other.close)
+    const after = makeProvider(t, { dataDir, tinyproxy })
+    await t.rejects(after.resume!(made!), { name: 'ProviderError' })
+    t.strictSame(await after.list(), [])
+  })
+
+  t.test(`${name}: nor where it was to have an egress IP of another kind`, async (t) => {
+    const dataDir = t.testdir()
+    const [made] = await createMany(makeProvider(t, { dataDir, tinyproxy }), 1)
+    const sourced = makeProvider(t, { tinyproxy, sourceAddresses: true })
+    await rejectsWith(t, sourced.resume!(made!), 'unavailable', /local\.sourceAddresses has changed/)
   })
 
   t.test(`${name}: close ends one that is still being made`, async (t) => {
