@@ -1,61 +1,50 @@
-// The command line: finds the command, prints help, and turns failures into words and exit codes.
-// 0 done, 1 failed, 2 the command line or the configuration is wrong.
+// The command line: finds the command, runs it, and turns failures into words and exit codes (help.ts lists them).
 
-import { ConfigError } from '../config.ts'
-import { checkConfig } from './commands/check-config.ts'
-import { start } from './commands/start.ts'
+import { ConfigError, loadConfig } from '../config.ts'
+import { commands } from './command-table.ts'
+import type { Command, Surroundings } from './command.ts'
+import { findCommand, usageProblem } from './find-command.ts'
+import { UsageError } from './flags.ts'
 
-type Command = { readonly run: (args: readonly string[]) => Promise<number>; readonly does: string }
-
-const commands: { readonly [name: string]: Command } = {
-  start: { run: start, does: 'run the gateway, the control plane, or both (ROLE)' },
-  'check-config': { run: checkConfig, does: 'check all settings, report every problem, and exit' },
+const surroundings: Surroundings = {
+  out: (lines) => process.stdout.write(`${lines}\n`),
+  err: (lines) => process.stderr.write(`${lines}\n`),
+  config: loadConfig,
 }
 
-const help = `Lanekeeper keeps every job on one outgoing IP, from its first request to its last.
+async function main(words: readonly string[]): Promise<number> {
+  const asked = findCommand(words, commands)
+  if (asked.kind === 'run') return runCommand(asked.command, asked.words)
+  if (asked.kind === 'help') surroundings.out(asked.text)
+  else surroundings.err(asked.text)
+  return asked.kind === 'help' ? 0 : 2
+}
 
-Usage: lanekeeper <command>
-
-${Object.entries(commands)
-  .map(([name, { does }]) => `  ${name.padEnd(14)} ${does}`)
-  .join('\n')}
-
-Settings come from the environment, from the file that LANEKEEPER_CONFIG names, and from config/default.yaml,
-which lists and explains all of them. Examples:
-
-  lanekeeper start
-  PROVIDER=static STATIC_UPSTREAMS=10.0.0.5:8888,10.0.0.6:8888 lanekeeper start
-  LANEKEEPER_CONFIG=lanekeeper.yaml lanekeeper check-config
-`
-
-async function main([name, ...args]: readonly string[]): Promise<number> {
-  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    process.stdout.write(help)
-    return name === undefined ? 2 : 0
+async function runCommand(command: Command, words: readonly string[]): Promise<number> {
+  try {
+    return await command.prepare(words)(surroundings)
+  } catch (error) {
+    return explain(error, command)
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command && args.length === 0) return command.run(args)
-  process.stderr.write(
-    command
-      ? `lanekeeper ${name} takes no argument, found "${args[0]}".\n`
-      : `There is no command "${name}".\n\n${help}`,
-  )
-  return 2
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2))
-} catch (error) {
-  process.exitCode = explain(error)
-}
-
-function explain(error: unknown): number {
-  if (error instanceof ConfigError) {
-    process.stderr.write(
-      `Lanekeeper cannot start: ${error.message}.\n${error.problems.map((line) => `  - ${line}\n`).join('')}`,
-    )
+function explain(error: unknown, command: Command): number {
+  if (error instanceof UsageError) {
+    surroundings.err(usageProblem(error, command))
     return 2
   }
-  process.stderr.write(`Lanekeeper failed: ${error instanceof Error ? error.message : String(error)}\n`)
+  if (error instanceof ConfigError) {
+    const lines = error.problems.map((problem) => `  - ${problem}`)
+    surroundings.err([`Lanekeeper cannot go on: ${error.message}.`, ...lines].join('\n'))
+    return 2
+  }
+  surroundings.err(`Lanekeeper failed: ${error instanceof Error ? error.message : String(error)}`)
   return 1
 }
+
+// Whoever reads us may have seen enough, as `head` has.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(process.exitCode)
+})
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,37 @@
+// All commands, in the order in which help shows them. What the program itself does is loaded only when it is asked
+// for, so that the others answer at once.
+
+import { command } from './command.ts'
+import { explainCommands } from './commands/explain.ts'
+import { jobCommands } from './commands/jobs.ts'
+import { ledgerCommands } from './commands/ledger.ts'
+import { restrictionCommands } from './commands/restrictions.ts'
+import { upstreamCommands } from './commands/upstreams.ts'
+
+const start = command({
+  name: 'start',
+  does: 'run the gateway, the control plane, or both (ROLE)',
+  args: {},
+  flags: {},
+  examples: ['lanekeeper start', 'ROLE=control lanekeeper start'],
+  run: async () => (await import('./commands/start.ts')).start(),
+})
+
+const checkConfig = command({
+  name: 'check-config',
+  does: 'check all settings, report every problem, and exit',
+  args: {},
+  flags: {},
+  examples: ['LANEKEEPER_CONFIG=lanekeeper.yaml lanekeeper check-config'],
+  run: async () => (await import('./commands/check-config.ts')).checkConfig(),
+})
+
+export const commands = [
+  start,
+  checkConfig,
+  ...upstreamCommands,
+  ...restrictionCommands,
+  ...explainCommands,
+  ...jobCommands,
+  ...ledgerCommands,
+]

@@ -1,0 +1,85 @@
+// lanekeeper ledger ...: who changed what in the fleet, and why; and whether that record is whole.
+
+import { command } from '../command.ts'
+import { argument, id, option, wholeNumber } from '../flags.ts'
+import type { LedgerCheck, LedgerEntry } from '../shapes.ts'
+import { count, plain, record } from '../table.ts'
+import { stepOf } from '../words.ts'
+import {
+  apiFlags,
+  limitContradiction,
+  limitOf,
+  listFlags,
+  tell,
+  tellList,
+  withApi,
+  type ListView,
+} from '../with-api.ts'
+
+const view: ListView<LedgerEntry> = {
+  noun: 'change',
+  columns: [
+    { title: 'VERSION', of: ({ version }) => version, align: 'right' },
+    { title: 'AT', of: ({ at }) => at },
+    { title: 'ACTOR', of: ({ actor }) => actor },
+    { title: 'WHAT', of: ({ steps }) => steps.map(stepOf).join('; ') },
+    { title: 'REASON', of: ({ reason }) => reason },
+  ],
+}
+
+const list = command({
+  name: 'ledger list',
+  does: 'list the changes of the fleet, newest first: who, what and why',
+  args: {},
+  flags: { about: option('id', 'only what concerns this upstream or restriction', id), ...listFlags },
+  examples: ['lanekeeper ledger list --limit 20', 'lanekeeper ledger list --about up-1 --all --json'],
+  contradiction: limitContradiction,
+  run: (call) =>
+    withApi(call, async (api) => {
+      const { flags } = call
+      return tellList(
+        call,
+        await api.list<LedgerEntry>('/v1/ledger', { about: flags.about }, limitOf(flags)),
+        view,
+      )
+    }),
+})
+
+const show = command({
+  name: 'ledger show',
+  does: 'show one change in full, with its hash and that of the change before',
+  args: {
+    version: argument('the version of the fleet that it made', wholeNumber(1, Number.MAX_SAFE_INTEGER)),
+  },
+  flags: apiFlags,
+  examples: ['lanekeeper ledger show 12'],
+  run: (call) =>
+    withApi(call, async (api) => {
+      const entry = await api.get<LedgerEntry>(`/v1/ledger/${call.args.version}`)
+      return tell(call, entry, () => record({ ...entry, steps: entry.steps.map(stepOf).join('; ') }))
+    }),
+})
+
+const verify = command({
+  name: 'ledger verify',
+  does: 'follow the chain of hashes from the first change to the newest',
+  about: ['Each row holds the hash of the one before, so a row that was changed or taken out is found.'],
+  args: {},
+  flags: apiFlags,
+  examples: ['lanekeeper ledger verify --timeout 60'],
+  exits: { 3: 'ledger verify: the chain is broken' },
+  run: (call) =>
+    withApi(call, async (api) => {
+      const check = await api.get<LedgerCheck>('/v1/ledger/verify')
+      tell(call, check, () => inWords(check))
+      return check.ok === true ? 0 : 3
+    }),
+})
+
+export const ledgerCommands = [list, show, verify]
+
+function inWords(check: LedgerCheck): string {
+  return check.ok === true
+    ? `The ledger is whole: ${count(check.entries, 'change')} up to version ${check.version}, hash ${plain(check.hash)}.`
+    : `The ledger is broken at version ${check.version}: ${plain(check.problem)}`
+}

@@ -1,0 +1,107 @@
+// The words for what the API says in codes: a state, a rule, a reason, a step of the ledger. Pure. What a newer
+// server says in a code that is not known here is shown as it stands.
+
+import type { Restriction, Selector, Step, Upstream } from './shapes.ts'
+import { cell } from './table.ts'
+
+/** `running (quarantined, ejected)` */
+export function stateOf({
+  state,
+  quarantined,
+  ejected,
+}: Pick<Upstream, 'state' | 'quarantined' | 'ejected'>): string {
+  const marks = [...(quarantined ? ['quarantined'] : []), ...(ejected ? ['ejected'] : [])]
+  return marks.length === 0 ? state : `${state} (${marks.join(', ')})`
+}
+
+/** As a person writes it: IPv6 in brackets. */
+export function addressOf({ host, port }: Pick<Upstream, 'host' | 'port'>): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** `up-1,up-2` or `pool=payments` */
+export function selectorOf(selector: Selector): string {
+  return cell('ids' in selector ? selector.ids : selector.labels)
+}
+
+/** `exclusive payment/bank-a on pool=payments, with overflow` */
+export function ruleOf({ kind, type, institution, upstreams, overflow }: Restriction): string {
+  return `${kind} ${laneOf({ type, institution })} on ${selectorOf(upstreams)}${overflow ? ', with overflow' : ''}`
+}
+
+export function laneOf({ type, institution }: { type: string | null; institution: string | null }): string {
+  return `${type ?? '*'}/${institution ?? '*'}`
+}
+
+const reasons: { readonly [reason: string]: string } = {
+  provisioning: 'is still being made',
+  draining: 'is draining',
+  deleting: 'is being deleted',
+  deleted: 'is deleted',
+  failed: 'has failed',
+  denied: 'a deny keeps this lane off it',
+  kept_for_others: 'is exclusive to other lanes',
+  lane_kept_elsewhere: 'the lane has upstreams of its own',
+  quarantined: 'is quarantined by a person',
+  ejected: 'is ejected by probes',
+}
+
+/** Why an upstream does not serve a lane. */
+export function reasonOf(reason: string): string {
+  return Object.hasOwn(reasons, reason) ? reasons[reason]! : reason.replaceAll('_', ' ')
+}
+
+type Sentence = (step: Step) => string
+
+const sentences: { readonly [kind: string]: Sentence } = {
+  upstream_added: ({ upstream }) => {
+    const { id, egressIp, ...place } = upstream as Upstream
+    return `added upstream ${id} at ${addressOf(place)}${egressIp ? `, egress IP ${egressIp}` : ''}`
+  },
+  upstream_changed: ({ id, from, to }) => changes(String(id), (from ?? {}) as Fields, to as Fields),
+  upstream_deleted: ({ id, by }) =>
+    by === 'provider' ? `upstream ${id} is gone from its provider` : `deleted upstream ${id}`,
+  restriction_added: ({ restriction }) => {
+    const rule = restriction as Restriction
+    return `added restriction ${rule.id}: ${ruleOf(rule)}`
+  },
+  restriction_replaced: ({ from, restriction }) => {
+    const rule = restriction as Restriction
+    return `replaced restriction ${rule.id}: ${ruleOf(rule)}; it was ${ruleOf(from as Restriction)}`
+  },
+  restriction_removed: ({ restriction }) => {
+    const rule = restriction as Restriction
+    return `removed restriction ${rule.id}: ${ruleOf(rule)}`
+  },
+  eviction_asked: () => 'asked to release the jobs that no longer fit',
+  jobs_evicted: ({ asked, jobs }) =>
+    `released ${jobs} job${jobs === 1 ? '' : 's'} that no longer fit version ${asked}`,
+  version_raised: ({ above }) => `raised the version above ${above}, which the store of pins had`,
+}
+
+/** What was changed, as a sentence without its subject. Never throws, whatever the ledger holds. */
+export function stepOf(step: Step): string {
+  const sentence = Object.hasOwn(sentences, step.kind) ? sentences[step.kind] : undefined
+  try {
+    if (sentence) return sentence(step)
+  } catch {
+    // A field is not as it is today: shown as it stands, below.
+  }
+  const { kind, ...fields } = step
+  const rest = cell(fields)
+  return `${kind.replaceAll('_', ' ')}${rest === '-' ? '' : ` ${rest}`}`
+}
+
+type Fields = { readonly [field: string]: unknown }
+
+function changes(id: string, from: Fields, to: Fields): string {
+  return Object.keys(to)
+    .map((field) => change(id, field, from[field], to[field]))
+    .join(', ')
+}
+
+function change(id: string, field: string, from: unknown, to: unknown): string {
+  if (field === 'quarantined') return `${to === true ? 'quarantined' : 'released'} upstream ${id}`
+  if (field === 'ejected') return `${to === true ? 'ejected' : 'took back'} upstream ${id}`
+  return `changed ${field} of upstream ${id} from ${cell(from)} to ${cell(to)}`
+}

@@ -1,0 +1,66 @@
+import t from 'tap'
+import * as flags from '../../src/cli/flags.ts'
+
+const { UsageError } = flags
+
+t.test('words are read, or refused with what is wanted and what was found', (t) => {
+  const cases: [reader: (word: string) => unknown, word: string, wanted: unknown][] = [
+    [flags.text, 'a b', 'a b'],
+    [flags.text, ' ', /must be a text, found " "/],
+    [flags.oneOf('ok', 'blocked'), 'ok', 'ok'],
+    [flags.oneOf('ok', 'blocked'), 'bad', /must be ok, blocked, found "bad"/],
+    [flags.wholeNumber(1, 100), '100', 100],
+    [flags.wholeNumber(1, 100), '0', /from 1 to 100, found "0"/],
+    [flags.wholeNumber(1, 100), '101', /found "101"/],
+    [flags.wholeNumber(1, 100), '1.5', /found "1.5"/],
+    [flags.wholeNumber(1, 100), '0x10', /found "0x10"/],
+    [flags.wholeNumber(1, 100), '', /found ""/],
+    [flags.seconds(1, 3600), '10', 10_000],
+    [flags.seconds(1, 3600), '2.5', 2500],
+    [flags.seconds(1, 3600), '0.5', /seconds from 1 to 3600/],
+    [flags.seconds(1, 3600), '10s', /found "10s"/],
+    [flags.list, 'a', ['a']],
+    [flags.list, 'a, b', ['a', 'b']],
+    [flags.list, 'a,,b', /a list such as a,b/],
+    [flags.list, '', /a list such as a,b/],
+    [flags.id, 'up-1', 'up-1'],
+    [flags.id, 'job:1~@+', 'job:1~@+'],
+    [flags.id, '..', /begins with a letter or a digit/],
+    [flags.id, '.', /begins with/],
+    [flags.id, '', /begins with/],
+    [flags.id, 'a b', /begins with/],
+    [flags.httpUrl, 'http://control:3129', 'http://control:3129'],
+    [flags.httpUrl, 'https://ops.example/lanekeeper/', 'https://ops.example/lanekeeper'],
+    [flags.httpUrl, 'control:3129', /a URL like http/],
+    [flags.httpUrl, 'http://control:3129?x=1', /a URL like http/],
+  ]
+  for (const [read, word, wanted] of cases) {
+    if (wanted instanceof RegExp)
+      t.throws(() => read(word), { constructor: UsageError, message: wanted }, word)
+    else t.strictSame(read(word), wanted, word)
+  }
+  t.end()
+})
+
+t.test('a URL with a password is refused without repeating it', (t) => {
+  const refusal = (() => {
+    try {
+      return flags.httpUrl('http://admin:s3cret@control:3129')
+    } catch (error) {
+      return String(error)
+    }
+  })()
+  t.match(refusal, /without credentials/)
+  t.notMatch(refusal, 's3cret')
+  t.end()
+})
+
+t.test('labels come one by one', (t) => {
+  t.strictSame(flags.labels([]), null)
+  t.strictSame(flags.labels(['pool=cl', 'note=a=b', 'empty=']), { pool: 'cl', note: 'a=b', empty: '' })
+  t.strictSame(Object.entries(flags.labels(['__proto__=x'])!), [['__proto__', 'x']])
+  t.throws(() => flags.labels(['pool']), /label=value, found "pool"/)
+  t.throws(() => flags.labels(['=x']), /label=value/)
+  t.throws(() => flags.labels(['a=1', 'a=2']), /"a" twice/)
+  t.end()
+})
