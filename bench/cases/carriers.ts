@@ -7,15 +7,15 @@ import { Agent, createServer, get, request } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 import { Readable, Writable } from 'node:stream'
-import type { Reading } from '../fixtures/carrier-process.ts'
 import type { BenchCase, Figure } from '../fixtures/case.ts'
 import { startChild, type Child } from '../fixtures/child.ts'
-import { repeat } from '../fixtures/load.ts'
+import { contest, contestFigures } from '../fixtures/contest.ts'
+import { repeat, type Load } from '../fixtures/load.ts'
 import type { Scope } from '../fixtures/scope.ts'
 import { until } from '../../test/fixtures/until.ts'
 
 const settings = { connections: 32, answerBytes: 200, abortedClients: 50, streamedMb: 256 } as const
-const contenders = ['http-proxy-3 (ours)', 'node:http by hand'] as const
+const names = ['http-proxy-3 (ours)', 'node:http by hand'] as const
 /** Sockets still open so long after their clients have gone are leaked. */
 const leakedAfterMs = 500
 
@@ -23,7 +23,6 @@ type Carrier = {
   readonly name: string
   readonly port: number
   readonly child: Child<{ port: number }>
-  readonly cpuUs: number[]
 }
 type Origin = { readonly url: string; readonly open: () => number }
 
@@ -35,17 +34,23 @@ export const carriers: BenchCase = {
   question: 'Which way should a plain request be carried inside its tunnel?',
   settings,
 
-  async run({ scope, rounds, seconds, warmUpSeconds }) {
+  async run(options) {
+    const { scope } = options
     const origin = await startOrigin(scope)
-    const carriers = await Promise.all(contenders.map((name) => startCarrier(scope, name)))
-    for (const carrier of carriers) await load(carrier, origin.url, warmUpSeconds)
-    for (let round = 0; round < rounds; round++) {
-      for (const carrier of carriers) {
-        scope.signal.throwIfAborted()
-        carrier.cpuUs.push(await load(carrier, origin.url, seconds))
-      }
-    }
-    const figures: Figure[] = []
+    const carriers = await Promise.all(names.map((name) => startCarrier(scope, name)))
+    const rounds = await contest(
+      carriers.map((carrier) => ({
+        name: carrier.name,
+        processes: { carrier: carrier.child.pid },
+        load: (seconds) => load(carrier, origin.url, seconds),
+      })),
+      options,
+    )
+    const figures = contestFigures(rounds, {
+      operation: 'request',
+      operations: 'requests',
+      latency: 'answer',
+    })
     for (const carrier of carriers) figures.push(...(await finish(carrier, origin)))
     return figures
   },
@@ -53,14 +58,12 @@ export const carriers: BenchCase = {
 
 /** What is asked once of each, after the rounds. */
 async function finish(carrier: Carrier, origin: Origin): Promise<Figure[]> {
-  const { name, cpuUs } = carrier
   await abort(carrier, origin.url)
   const left = await leaked(origin)
   const grownMb = await stream(carrier, origin.url)
   return [
-    { name: `${name}: CPU per request`, unit: 'us', better: 'less', values: cpuUs },
-    { name: `${name}: sockets left after aborts`, unit: '', better: 'less', values: [left] },
-    { name: `${name}: peak memory while streaming`, unit: 'MB more', better: 'less', values: [grownMb] },
+    { name: `${carrier.name}: left after aborts`, unit: 'sockets', better: 'less', values: [left] },
+    { name: `${carrier.name}: peak while streaming`, unit: 'MB more', better: 'less', values: [grownMb] },
   ]
 }
 
@@ -89,11 +92,12 @@ function* blocks(bytes: number): Generator<Buffer> {
 async function startCarrier(scope: Scope, name: string): Promise<Carrier> {
   const program = new URL('../fixtures/carrier-process.ts', import.meta.url)
   const child = await startChild<{ port: number }>(scope, program, [name])
-  return { name, port: child.ready.port, child, cpuUs: [] }
+  return { name, port: child.ready.port, child }
 }
 
-function read({ child }: Carrier): Promise<Reading> {
-  return child.ask<Reading>('read')
+/** In MB. */
+function peakOf({ child }: Carrier): Promise<number> {
+  return child.ask<number>('peakMb')
 }
 
 function options({ port }: Carrier, url: string, agent: Agent | false) {
@@ -109,17 +113,13 @@ function fetchOnce(carrier: Carrier, url: string, agent: Agent): Promise<void> {
   })
 }
 
-/** @returns CPU per request, in microseconds */
-async function load(carrier: Carrier, url: string, seconds: number): Promise<number> {
+async function load(carrier: Carrier, url: string, seconds: number): Promise<Load> {
   const agent = new Agent({ keepAlive: true, maxSockets: settings.connections })
-  const before = await read(carrier)
-  const { operations, firstError } = await repeat({ seconds, inFlight: settings.connections }, () =>
+  const report = await repeat({ seconds, inFlight: settings.connections }, () =>
     fetchOnce(carrier, url, agent),
   )
-  const after = await read(carrier)
   agent.destroy()
-  if (firstError !== null) throw new Error(`${carrier.name}: ${firstError}`)
-  return (after.cpuUs - before.cpuUs) / operations
+  return report
 }
 
 /** Clients that leave after the first bytes of a long answer. */
@@ -139,7 +139,7 @@ async function leaked({ open }: Origin): Promise<number> {
 
 /** @returns how much the peak of its memory rose, in MB */
 async function stream(carrier: Carrier, url: string): Promise<number> {
-  const before = (await read(carrier)).peakMb
+  const before = await peakOf(carrier)
   const slow = () =>
     new Writable({ highWaterMark: 65_536, write: (_chunk, _encoding, done) => void setImmediate(done) })
   const down = get(options(carrier, `${url}?bytes=${streamedBytes}`, false))
@@ -149,5 +149,5 @@ async function stream(carrier: Carrier, url: string): Promise<number> {
   const answered = once(up, 'response')
   await pipeline(Readable.from(blocks(streamedBytes)), up)
   ;((await answered)[0] as Readable).resume()
-  return (await read(carrier)).peakMb - before
+  return (await peakOf(carrier)) - before
 }
