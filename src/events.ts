@@ -60,6 +60,14 @@ export type Facts = {
   probe_wanted: [{ readonly upstream: string }]
   snapshot_loaded: [{ readonly version: number; readonly upstreams: number; readonly restrictions: number }]
   snapshot_published: [{ readonly version: number }]
+  /** The store of pins had a newer version, or another history, than the database: the database goes on above it. */
+  version_raised: [{ readonly above: number; readonly version: number }]
+  /** Jobs that a person's change of the rules left where they may not be, released. */
+  jobs_evicted: [{ readonly asked: number; readonly jobs: number }]
+  /** The provider lists what an operator deleted, or what is there under another id: not taken in. */
+  upstream_not_adopted: [{ readonly id: string; readonly detail: string }]
+  database_lost: [{ readonly detail: string }]
+  database_found: []
   store_lost: [{ readonly detail: string }]
   store_found: []
   /** A background pass failed; it will run again. */

@@ -1,10 +1,12 @@
 // Starts the program in order and stops it in reverse. The only file that may import everything.
 
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { hostname, networkInterfaces } from 'node:os'
+import type { ControlParts } from './admin/control-parts.ts'
 import { makeAdminServer } from './admin/server.ts'
 import type { Config } from './config.ts'
 import { makeControl, type Control } from './control/control.ts'
+import { isGatewayError } from './errors.ts'
 import { makeEvents, type Events } from './events.ts'
 import { makeDnsLookup } from './gateway/dns-lookup.ts'
 import { makeGateway, type Gateway } from './gateway/gateway.ts'
@@ -16,7 +18,8 @@ import type { Provider } from './provider/provider.ts'
 import { makeStaticProvider } from './provider/static.ts'
 import { makeTargetGuard } from './routing/target-guard.ts'
 import { storeLimits } from './store/limits.ts'
-import { openTrafficStore } from './store/open.ts'
+import { openRecordStore, openTrafficStore } from './store/open.ts'
+import type { RecordStore } from './store/records.ts'
 import type { TrafficStore } from './store/store.ts'
 import type { Target } from './types.ts'
 
@@ -35,7 +38,7 @@ export type Lanekeeper = {
 const now = () => performance.now()
 
 /**
- * Starts also while Redis is away. What fails after the ports are open rejects `ready` (ProviderError, say).
+ * Starts also while Redis or PostgreSQL is away. What fails after the ports are open rejects `ready` (ProviderError, say).
  * @throws the listen error of a port, such as EADDRINUSE
  */
 export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
@@ -45,18 +48,23 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
   const metrics = makeMetrics(events)
   const undo: (() => Promise<void>)[] = []
   try {
+    // First what refuses to start where another process has the data folder.
+    const records = config.role === 'gateway' ? null : await openRecords(config)
+    if (records) undo.push(() => records.close())
     const store = await openStore(config)
     undo.push(() => store.close())
     const listeners: Target[] = []
     const gateway = config.role === 'control' ? null : buildGateway(config, store, events, listeners)
-    const control = config.role === 'gateway' ? null : buildControl(config, store, events)
+    const control = records && buildControl(config, store, records, events)
     if (gateway) exposeReadings(metrics, readingsOf(gateway))
     const missing = () => whatIsMissing(gateway, control)
     const admin = makeAdminServer({
       token: config['admin.token'],
       metrics,
       health: { missing },
-      jobs: jobsOf(store, gateway, control),
+      jobs: jobsOf(store, gateway, control, events),
+      control: control && controlPartsOf(control, store, records),
+      failed: (error) => log.error({ err: error }, 'the admin API met an error of its own'),
     })
 
     // The gateway listens first: a job that comes too early waits in the backlog or gets a clear 503, not a refusal.
@@ -77,7 +85,7 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
           ? `gateway takes ${gateway.sources}`
           : null,
       ready: ready.then(() => untilReady(gateway, missing)),
-      stop: (deadline) => stop({ gateway, control, admin, store, log, ready }, deadline),
+      stop: (deadline) => stop({ gateway, control, admin, store, records, log, ready }, deadline),
     }
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => undefined)
@@ -90,21 +98,49 @@ type Running = {
   readonly control: Control | null
   readonly admin: { close(): Promise<void> }
   readonly store: TrafficStore
+  readonly records: RecordStore | null
   readonly log: Log
   readonly ready: Promise<void>
 }
 
 /** Upstreams end after the last tunnel, the store after the last touch, readyz says no until the very end. */
 async function stop(
-  { gateway, control, admin, store, log, ready }: Running,
+  { gateway, control, admin, store, records, log, ready }: Running,
   deadline: AbortSignal,
 ): Promise<void> {
   log.info('stopping')
+  control?.cancelStart()
   await ready.catch(() => undefined)
   await gateway?.stop(deadline)
   await control?.stop()
   await admin.close()
+  await records?.close()
   await store.close()
+}
+
+/** Brings the tables of PostgreSQL (or of the embedded database) up to date. @throws ControlError database_unavailable */
+export async function migrateDatabase(config: Config): Promise<void> {
+  const records = await openRecords(config)
+  try {
+    await records.migrate()
+  } finally {
+    await records.close()
+  }
+}
+
+/** @throws Error where another process has the data folder */
+function openRecords(config: Config): Promise<RecordStore> {
+  return openRecordStore({
+    databaseUrl: config['database.url'],
+    dataDir: config.dataDir,
+    fleet: config.fleet,
+    poolSize: config['database.poolSize'],
+    timeouts: {
+      connectMs: config['database.connectTimeoutMs'],
+      statementMs: config['database.statementTimeoutMs'],
+      lockMs: config['database.lockTimeoutMs'],
+    },
+  })
 }
 
 function openStore(config: Config): Promise<TrafficStore> {
@@ -172,15 +208,32 @@ function buildGateway(
   })
 }
 
-function buildControl(config: Config, store: TrafficStore, events: Events): Control {
+function buildControl(config: Config, store: TrafficStore, records: RecordStore, events: Events): Control {
   return makeControl({
     provider: openProvider(config),
     wanted: config.provider === 'local' ? config['local.upstreams'] : null,
     labels: config['local.labels'],
     restrictions: config.restrictions,
     store,
+    records,
     events,
+    newSuffix: () => Array.from({ length: 8 }, () => randomInt(36).toString(36)).join(''),
   })
+}
+
+function controlPartsOf(control: Control, store: TrafficStore, records: RecordStore): ControlParts {
+  return {
+    records,
+    upstreams: control.upstreams,
+    restrictions: control.restrictions,
+    snapshot: () => store.snapshots.read(),
+    load: () => control.load().catch(nullWhereAway),
+  }
+}
+
+function nullWhereAway(error: unknown): null {
+  if (isGatewayError(error, 'store_unavailable')) return null
+  throw error
 }
 
 function openProvider(config: Config): Provider {
@@ -197,8 +250,15 @@ function lifeOf(config: Config) {
   return { idleMs: config['pins.idleMs'], maxLifeMs: config['pins.maxLifeMs'] }
 }
 
-function jobsOf(store: TrafficStore, gateway: Gateway | null, control: Control | null) {
+function jobsOf(store: TrafficStore, gateway: Gateway | null, control: Control | null, events: Events) {
+  async function releaseInStore(jobId: string) {
+    const pin = await store.pins.release(jobId)
+    if (pin) events.emit('pin_released', { jobId, upstream: pin.upstreamId, by: 'operator' })
+    return pin
+  }
   return {
+    release: (jobId: string) =>
+      gateway ? gateway.pinning.release(jobId, 'operator') : releaseInStore(jobId),
     pins: gateway?.pinning ?? store.pins,
     upstream: (id: string) =>
       gateway ? gateway.fleet.upstream(id) : (control?.publisher.upstream(id) ?? null),

@@ -32,6 +32,7 @@ export function makeMetrics(events: Events): Registry {
   const pinsMade = counter('pins_made_total', 'Jobs that were pinned')
   const pinsMoved = counter('pins_moved_total', 'Pins that changed their upstream, by reason', ['reason'])
   const pinsLost = counter('pins_lost_total', 'Requests of jobs whose upstream is gone')
+  const evicted = counter('jobs_evicted_total', 'Jobs released because a change of the rules asked for it')
   const failures = counter('upstream_failures_total', 'Failures that were the fault of an upstream', [
     'upstream',
   ])
@@ -55,6 +56,7 @@ export function makeMetrics(events: Events): Registry {
   events.on('pin_made', () => pinsMade.inc())
   events.on('pin_moved', ({ reason }) => pinsMoved.inc({ reason }))
   events.on('pin_lost', () => pinsLost.inc())
+  events.on('jobs_evicted', ({ jobs }) => evicted.inc(jobs))
   events.on('upstream_blamed', ({ upstream }) => failures.inc({ upstream }))
   return registry
 }

@@ -46,7 +46,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/lane.ts': ['src/types.ts'],
   'src/events.ts': ['src/types.ts', 'src/errors.ts'],
   'src/loop.ts': ['src/events.ts'],
-  'src/store-presence.ts': ['src/errors.ts', 'src/events.ts'],
+  'src/presence.ts': ['src/errors.ts', 'src/events.ts'],
   // A target in a log line is written as everywhere else.
   'src/log.ts': ['src/types.ts', 'src/events.ts', 'src/routing/target.ts'],
   'src/metrics.ts': ['src/types.ts', 'src/events.ts'],
@@ -61,7 +61,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/lane.ts',
     'src/loop.ts',
     'src/ip-range.ts',
-    'src/store-presence.ts',
+    'src/presence.ts',
     'src/routing/',
   ],
   'src/control/': [
@@ -70,7 +70,11 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/events.ts',
     'src/lane.ts',
     'src/loop.ts',
-    'src/store-presence.ts',
+    'src/presence.ts',
+    // What a change of the rules does to lanes and pins is decided there.
+    'src/routing/restrictions.ts',
+    // Its typed errors.
+    'src/provider/provider.ts',
   ],
   'src/store/': ['src/types.ts', 'src/errors.ts', 'src/lane.ts'],
   'src/provider/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/config-checks.ts'],
@@ -92,6 +96,7 @@ const packages: { readonly [name: string]: readonly string[] } = {
   '@google-cloud/compute': ['src/provider/'],
   'http-proxy': ['src/gateway/forward.ts'],
   fastify: ['src/admin/'],
+  typebox: ['src/admin/'],
   '@fastify/swagger': ['src/admin/'],
   pino: ['src/log.ts'],
   'prom-client': ['src/metrics.ts', 'src/admin/server.ts'],
@@ -205,6 +210,11 @@ const testedBy: { readonly [file: string]: string } = {
   // Parts of pinning, whose races only show with all of them together.
   'src/routing/move.ts': 'test/routing/pin.ts',
   'src/routing/pin-refusals.ts': 'test/routing/pin.ts',
+  // What the admin API takes and answers: its document, and each answer of its tests compared with that.
+  'src/admin/operation.ts': 'test/admin/openapi.ts',
+  'src/admin/shapes.ts': 'test/admin/openapi.ts',
+  // Types, which the routes are written to.
+  'src/admin/control-parts.ts': 'test/admin/routes/upstreams.ts',
   // Contracts: types, and the suites that every adapter must pass.
   'src/store/store.ts': 'test/fixtures/pins-contract.ts',
   'src/store/limits.ts': 'test/fixtures/pins-contract.ts',
@@ -247,7 +257,7 @@ t.test('every file of the main parts has its test at the same path', async (t) =
 })
 
 t.test('every test has its file at the same path', async (t) => {
-  const apart = ['test/integration/', 'test/fixtures/', 'test/run/', 'test/run.ts']
+  const apart = ['test/bench/', 'test/integration/', 'test/fixtures/', 'test/run/', 'test/run.ts']
   for (const test of tests.filter((test) => !apart.some((place) => isIn(test, place)))) {
     const file = test.replace(/^test/, 'src')
     const isPaired = sources.includes(file) || sources.includes(file.replace(/\.ts$/, '.cjs'))

@@ -62,3 +62,52 @@ t.test('stopped before its first pass, it never runs and keeps nothing alive', a
   await startLoop('never', pass, { everyMs: 3_600_000, events: setUp().events }).stop()
   t.equal(passes, 0)
 })
+
+t.test('woken, it runs at once, and once for many wakes', async (t) => {
+  let passes = 0
+  const loop = startLoop('sleepy', async () => void (passes += 1), {
+    everyMs: 1_000_000,
+    events: setUp().events,
+  })
+  for (let wakes = 0; wakes < 5; wakes++) loop.wake()
+  await until('it ran', () => passes === 1)
+  await loop.stop()
+  t.equal(passes, 1)
+})
+
+t.test('woken during a pass, it runs once more: that pass may have looked too early', async () => {
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+  let passes = 0
+  const pass = async () => {
+    passes += 1
+    if (passes === 1) await held
+  }
+  const loop = startLoop('busy', pass, { everyMs: 1_000_000, events: setUp().events })
+  loop.wake()
+  await until('the first is under way', () => passes === 1)
+  loop.wake()
+  letGo()
+  await until('the second ran', () => passes === 2)
+  await loop.stop()
+})
+
+t.test('woken again and again it keeps the gap between two passes', async (t) => {
+  const begins: number[] = []
+  const loop = startLoop('eager', async () => void begins.push(performance.now()), {
+    everyMs: 1_000_000,
+    gapMs: 40,
+    events: setUp().events,
+  })
+  loop.wake()
+  await until('it ran three times', () => {
+    loop.wake()
+    return begins.length >= 3
+  })
+  await loop.stop()
+  const gaps = begins.slice(1).map((at, index) => at - begins[index]!)
+  // A timer may fire a millisecond early by this clock.
+  t.ok(
+    gaps.every((gap) => gap >= 38),
+    gaps.join(' '),
+  )
+})

@@ -33,6 +33,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
   events.emit('pin_moved', { job, from: 'up-1', to: 'up-2', reason: 'fresh' })
   events.emit('pin_lost', { job, upstream: 'up-1' })
   events.emit('upstream_blamed', { upstream: 'up-1', detail: '' })
+  events.emit('jobs_evicted', { asked: 7, jobs: 12 })
   const seen = await lines(registry)
   for (const line of [
     'lanekeeper_tunnels_opened_total{road="connect"} 1',
@@ -43,6 +44,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
     'lanekeeper_pins_made_total 1',
     'lanekeeper_pins_moved_total{reason="fresh"} 1',
     'lanekeeper_pins_lost_total 1',
+    'lanekeeper_jobs_evicted_total 12',
     'lanekeeper_upstream_failures_total{upstream="up-1"} 1',
     'lanekeeper_tunnel_setup_seconds_bucket{le="0.0025"} 0',
     'lanekeeper_tunnel_setup_seconds_bucket{le="0.005"} 1',

@@ -1,64 +1,174 @@
-// The control plane of one process, put together: fills the fleet from the provider and keeps it published.
+// The control plane of one process, put together: takes the provider's upstreams and the configured rules into the
+// records, keeps the records published, evicts where that was asked, and changes the records for operators.
 
+import { setTimeout as delay } from 'node:timers/promises'
+import { isControlError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
+import { makeDatabasePresence, makeStorePresence } from '../presence.ts'
 import type { Instance, Provider } from '../provider/provider.ts'
-import { makeStorePresence } from '../store-presence.ts'
+import type { RecordStore, UpstreamRecord } from '../store/records.ts'
 import type { TrafficStore } from '../store/store.ts'
-import type { Restriction, Upstream } from '../types.ts'
+import type { Labels, Restriction } from '../types.ts'
+import { lifeId, planAdoption, planRestrictions, type Lives } from './adopt.ts'
+import { bringUp } from './bring-up.ts'
+import { makeRestrictionEdits } from './edit-restrictions.ts'
+import { makeUpstreamEdits, type Load } from './edit-upstreams.ts'
+import { makeEvictions } from './evict.ts'
 import { makePublisher } from './publish.ts'
 
 /** Expired pins that one pass removes; each pin call removes a few more. */
 const sweepLimit = 500
+/** Before a decision that counts pins. */
+const sweepAll = 1_000_000
+const everyMs = 1000
+/** At most five publications a second (design 7). */
+const gapMs = 200
+const hourMs = 3_600_000
 
 type Parts = {
   readonly provider: Provider
-  /** Instances to create where the provider makes them; null where its list is all there is. */
+  /** Instances to have where the provider makes them; null where its list is all there is. */
   readonly wanted: number | null
-  readonly labels: readonly { readonly [label: string]: string }[]
+  readonly labels: readonly Labels[]
+  /** Of the configuration. */
   readonly restrictions: readonly Restriction[]
   readonly store: TrafficStore
+  readonly records: RecordStore
   readonly events: Events
+  /** 8 of 0-9a-z, never the same again. */
+  readonly newSuffix: () => string
 }
 
 export type Control = ReturnType<typeof makeControl>
 
-export function makeControl({ provider, wanted, labels, restrictions, store, events }: Parts) {
-  const publisher = makePublisher({ snapshots: store.snapshots, events })
-  const presence = makeStorePresence(events)
+export function makeControl(parts: Parts) {
+  const { provider, restrictions, store, records, events, newSuffix } = parts
+  const { fleet, upstreams } = records
+  const publisher = makePublisher({ fleet, snapshots: store.snapshots, events })
+  const evict = makeEvictions({ fleet, pins: store.pins, snapshots: store.snapshots, events })
+  const storePresence = makeStorePresence(events)
+  const databasePresence = makeDatabasePresence(events)
+  const stopping = new AbortController()
+  let instances: readonly Instance[] | null = null
+  let isTakenIn = false
+  let publishing: Loop | null = null
   let loops: Loop[] = []
 
-  /** Upstreams on this machine end with us, so whatever is there was left by a process that could not clean up. */
-  async function createAll(count: number): Promise<Instance[]> {
-    for (const leftover of await provider.list()) await provider.delete(leftover.id)
-    const names = Array.from({ length: count }, (_, index) => `${provider.name}-${index + 1}`)
-    return Promise.all(names.map((name, index) => provider.create({ name, labels: labels[index] ?? {} })))
+  /** The newest life last. */
+  async function livesOf(listedId: string): Promise<UpstreamRecord[]> {
+    const lives: UpstreamRecord[] = []
+    for (;;) {
+      const life = await upstreams.read(lifeId(listedId, lives.length + 1))
+      if (!life) return lives
+      lives.push(life)
+    }
   }
 
-  async function pass(): Promise<void> {
-    await publisher.pass()
-    await store.pins.sweep(sweepLimit)
+  /** Again from the start where the database goes away in between, but instances are brought up once only. */
+  async function takeIn(): Promise<void> {
+    await records.migrate()
+    instances ??= await bringUp(parts, (await fleet.read()).upstreams)
+    const lives: Lives = new Map(
+      await Promise.all(instances.map(async ({ id }) => [id, await livesOf(id)] as const)),
+    )
+    const listing = { provider: provider.name, place: await provider.place(), instances }
+    const { answer: left } = await fleet.change({
+      author: { actor: 'control', reason: 'provider and configuration at start' },
+      decide(content) {
+        const adoption = planAdoption(content, listing, lives)
+        const steps = [...adoption.steps, ...planRestrictions(content, restrictions)]
+        // Version 0 is never published, but a fleet without upstreams is a fleet too: some may be registered later.
+        const isFirst = content.version === 0 && steps.length === 0
+        return { steps: isFirst ? [{ kind: 'version_raised', above: 0 }] : steps, answer: adoption.left }
+      },
+    })
+    for (const { id, detail } of left) events.emit('upstream_not_adopted', { id, detail })
+    isTakenIn = true
   }
+
+  /** Another control that starts at the same time may have been faster: then look again. */
+  async function tryTakeIn(): Promise<void> {
+    try {
+      await takeIn()
+    } catch (error) {
+      if (!isControlError(error, 'conflict')) throw error
+    }
+  }
+
+  /** Traffic needs no database, so one that is away is waited for. @throws ProviderError */
+  async function untilTakenIn(): Promise<void> {
+    while (!isTakenIn && !stopping.signal.aborted) {
+      await databasePresence.during(tryTakeIn)
+      if (!isTakenIn) await delay(everyMs, undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  }
+
+  /** The database inside: it is asked only after the store has answered, so each absence is told for what it is. */
+  async function publish(): Promise<void> {
+    if (!isTakenIn) return
+    await storePresence.during(() =>
+      databasePresence.during(async () => {
+        await publisher.pass()
+        if (await evict()) await publisher.pass()
+      }),
+    )
+  }
+
+  async function load(): Promise<Load> {
+    const [pins, reports] = await Promise.all([store.pins.counts(), store.heartbeats.list()])
+    const tunnels = new Map<string, number>()
+    for (const report of reports)
+      for (const [id, open] of Object.entries(report.tunnels)) tunnels.set(id, (tunnels.get(id) ?? 0) + open)
+    return { pins, tunnels }
+  }
+
+  const changed = () => publishing?.wake()
 
   return {
     publisher,
+    load,
+    restrictions: makeRestrictionEdits({
+      fleet,
+      pins: store.pins,
+      newId: () => `rule-${newSuffix()}`,
+      changed,
+    }),
+    upstreams: makeUpstreamEdits({
+      fleet,
+      upstreams,
+      publish: publisher.pass,
+      load: async () => {
+        await store.pins.sweep(sweepAll)
+        return load()
+      },
+      newSuffix,
+      changed,
+    }),
 
-    /** @throws ProviderError */
+    /** Resolves when the fleet is known and, where the store of pins answers, published. @throws ProviderError */
     async start(): Promise<void> {
-      loops = [startLoop('control', () => presence.during(pass), { everyMs: 1000, events })]
-      const instances = wanted === null ? await provider.list() : await createAll(wanted)
-      const upstreams = instances.map((instance) => toUpstream(instance, provider.name))
-      // Where the store is away, a later pass publishes it.
-      await presence.during(() => publisher.set({ upstreams, restrictions }))
+      const sweep = () => storePresence.during(() => store.pins.sweep(sweepLimit))
+      const forgetKeys = () => databasePresence.during(() => records.keys.sweep())
+      publishing = startLoop('publish', publish, { everyMs, gapMs, events })
+      loops = [
+        publishing,
+        startLoop('sweep', sweep, { everyMs, events }),
+        startLoop('forget keys', forgetKeys, { everyMs: hourMs, events }),
+      ]
+      await untilTakenIn()
+      await publish()
+    },
+
+    /** A start that waits for the database waits no longer; it resolves without a fleet. */
+    cancelStart(): void {
+      stopping.abort()
     },
 
     async stop(): Promise<void> {
+      stopping.abort()
       for (const loop of loops) await loop.stop()
       await provider.close()
     },
   }
-}
-
-function toUpstream(instance: Instance, provider: string): Upstream {
-  return { ...instance, provider, state: 'running', ejected: false, quarantined: false }
 }

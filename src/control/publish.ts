@@ -1,48 +1,71 @@
-// The fleet as control knows it -> the snapshot that gateways decide by. The version rises when the content
-// changes, and only then; what the store loses is published again.
+// The fleet as the database has it -> the snapshot that gateways decide by, in the store of pins. What that store
+// loses is published again; where it knows more than the database (restored from a backup, failed over), the
+// database goes on above it, so that no gateway ever sees two fleets under one version.
 
 import type { Events } from '../events.ts'
+import type { FleetContent, FleetRecords, Head } from '../store/records.ts'
 import type { Snapshots } from '../store/store.ts'
 import type { Restriction, Snapshot, Upstream } from '../types.ts'
 
-type Content = { readonly upstreams: readonly Upstream[]; readonly restrictions: readonly Restriction[] }
+type Parts = {
+  readonly fleet: FleetRecords
+  readonly snapshots: Snapshots
+  readonly events: Events
+}
 
 export type Publisher = ReturnType<typeof makePublisher>
 
-export function makePublisher({ snapshots, events }: { snapshots: Snapshots; events: Events }) {
-  let wanted: Content | null = null
+export function makePublisher({ fleet, snapshots, events }: Parts) {
   let published: Snapshot | null = null
 
-  async function publish(snapshot: Snapshot): Promise<void> {
-    await snapshots.publish(snapshot)
-    // The version alone does not tell whose it is: another control may have taken the same one first.
-    const standing = await snapshots.read()
-    if (standing?.version !== snapshot.version || !sameContent(standing, snapshot)) return
-    published = snapshot
-    events.emit('snapshot_published', { version: snapshot.version })
+  function isPublished({ version, ledgerHash }: Head, standing: number): boolean {
+    return standing === version && published?.version === version && published.ledgerHash === ledgerHash
   }
 
-  /** One above what stands there; somebody faster makes us look again. */
-  async function publishWanted(content: Content): Promise<void> {
-    const current = await snapshots.read()
-    if (current && sameContent(current, content)) published = current
-    else await publish({ ...content, version: (current?.version ?? 0) + 1 })
-    if (wanted === content && published && sameContent(published, content)) wanted = null
+  /** Two histories may have come to the same number; the ledger's hash tells them apart. */
+  async function isOfThisHistory({ version, ledgerHash }: Head): Promise<boolean> {
+    const snapshot = await snapshots.read()
+    if (snapshot?.version !== version || snapshot.ledgerHash !== ledgerHash) return false
+    published = snapshot
+    return true
+  }
+
+  async function raise(above: number): Promise<void> {
+    const { version } = await fleet.change({
+      author: { actor: 'control', reason: 'the store of pins is ahead of the database' },
+      decide: ({ version }) => ({
+        // Somebody else may have raised it meanwhile.
+        steps: version > above ? [] : [{ kind: 'version_raised', above }],
+        answer: null,
+      }),
+    })
+    events.emit('version_raised', { above, version })
+  }
+
+  async function publish(): Promise<void> {
+    const snapshot = snapshotOf(await fleet.read())
+    await snapshots.publish(snapshot)
+    // A newer one of another control may stand there already; ours is then superseded.
+    if (await isOfThisHistory({ ...snapshot, ledgerHash: snapshot.ledgerHash ?? '', evictionAsked: null }))
+      events.emit('snapshot_published', { version: snapshot.version })
   }
 
   return {
-    /** Makes this the fleet; a store that is away gets it with a later pass. */
-    async set(content: Content): Promise<void> {
-      wanted = content
-      await this.pass()
-    },
-
     /** Publishes what is still to be published, and what the store has lost. */
     async pass(): Promise<void> {
-      if (wanted) await publishWanted(wanted)
-      else if (published && (await snapshots.version()) < published.version) await publish(published)
+      // First the store, then the database: the store is never ahead of a database that is asked after it.
+      const standing = await snapshots.version()
+      const head = await fleet.head()
+      if (isPublished(head, standing)) return
+      if (standing > head.version) await raise(standing)
+      else if (standing === head.version && standing > 0) {
+        if (await isOfThisHistory(head)) return
+        await raise(standing)
+      }
+      await publish()
     },
 
+    /** Of the newest snapshot that this process has seen standing; 0 before the first. */
     get version(): number {
       return published?.version ?? 0
     },
@@ -53,7 +76,23 @@ export function makePublisher({ snapshots, events }: { snapshots: Snapshots; eve
   }
 }
 
-function sameContent(a: Content, b: Content): boolean {
-  const text = ({ upstreams, restrictions }: Content) => JSON.stringify([upstreams, restrictions])
-  return text(a) === text(b)
+/** Only what gateways are told: no dates, no origin. */
+export function snapshotOf({ version, ledgerHash, upstreams, restrictions }: FleetContent): Snapshot {
+  return {
+    version,
+    ledgerHash,
+    upstreams: upstreams.map(upstreamOf),
+    restrictions: restrictions.map(restrictionOf),
+  }
+}
+
+function upstreamOf(record: Upstream): Upstream {
+  const { id, name, provider, state, host, port, egressIp, labels, ejected, quarantined, credentials } =
+    record
+  return { id, name, provider, state, host, port, egressIp, labels, ejected, quarantined, credentials }
+}
+
+function restrictionOf(record: Restriction): Restriction {
+  const { id, kind, type, institution, upstreams, overflow } = record
+  return { id, kind, type, institution, upstreams, overflow }
 }

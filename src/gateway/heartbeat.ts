@@ -3,7 +3,7 @@
 import type { Events } from '../events.ts'
 import type { FleetView } from '../routing/fleet-view.ts'
 import type { KnownPins } from '../routing/known-pins.ts'
-import { makeStorePresence } from '../store-presence.ts'
+import { makeStorePresence } from '../presence.ts'
 import type { Heartbeats, StoredReport } from '../store/store.ts'
 import type { UpstreamLoad } from './upstream-load.ts'
 

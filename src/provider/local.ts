@@ -72,7 +72,8 @@ export function makeLocalProvider(settings: LocalProviderSettings): Provider {
       throw new ProviderError('unavailable', `"${instance.id}" cannot start again: ${why}.`)
     }
     refuseUnusable(instance.name, sourceAddresses)
-    return fleet.add(instance, await (starter ??= chooseStarter()), signal)
+    const labels = { ...instance.labels, name: instance.name }
+    return fleet.add({ ...instance, labels }, await (starter ??= chooseStarter()), signal)
   }
 
   /** Known to `close`, which waits for it and ends what it made. */

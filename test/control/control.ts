@@ -1,158 +1,207 @@
 import t, { type Test } from 'tap'
 import { makeControl } from '../../src/control/control.ts'
-import {
-  ProviderError,
-  type CreateRequest,
-  type Instance,
-  type Provider,
-} from '../../src/provider/provider.ts'
-import { GatewayError } from '../../src/errors.ts'
-import { openMemoryStore } from '../../src/store/memory/memory.ts'
-import { makeFakeClock } from '../fixtures/clock.ts'
-import { recordFacts } from '../fixtures/facts.ts'
+import { ControlError, GatewayError } from '../../src/errors.ts'
+import { ProviderError, type Instance, type Provider } from '../../src/provider/provider.ts'
+import type { Restriction } from '../../src/types.ts'
+import { controlWorlds, life, operator, pinJob } from '../fixtures/control-under-test.ts'
 import { until } from '../fixtures/until.ts'
 
-const life = { idleMs: 1000, maxLifeMs: 10_000 }
-const instanceOf = (id: string, labels = {}): Instance => ({
-  id,
-  name: id,
-  host: '10.0.0.5',
-  port: 8888,
-  egressIp: '203.0.113.7',
-  labels,
-  credentials: 'vm',
-})
+const { openWorld } = await controlWorlds(t)
+const rule: Restriction = {
+  id: 'r',
+  kind: 'deny',
+  type: 'payment',
+  institution: '*',
+  upstreams: { ids: ['vm-1'] },
+  overflow: false,
+}
+const instanceOf = (id: string, port = 8888): Instance => {
+  return { id, name: id, host: '10.0.0.5', port, egressIp: '203.0.113.7', labels: {}, credentials: 'vm' }
+}
 
-function makeFakeProvider(there: Instance[]) {
-  const calls: string[] = []
-  let closed = 0
+function listing(instances: readonly Instance[]) {
+  const told = { closed: 0 }
   const provider: Provider = {
-    name: 'local',
-    list: async () => [...there],
-    async create({ name, labels }: CreateRequest) {
-      calls.push(`create ${name}`)
-      const instance = instanceOf(`${name}-life-1`, labels)
-      there.push(instance)
-      return instance
-    },
-    async delete(id) {
-      calls.push(`delete ${id}`)
-      there.splice(
-        there.findIndex((instance) => instance.id === id),
-        1,
-      )
-    },
-    close: async () => void (closed += 1),
+    name: 'static',
+    place: async () => null,
+    list: async () => [...instances],
+    create: async () => instanceOf('never'),
+    delete: async () => {},
+    close: async () => void (told.closed += 1),
   }
-  return { provider, calls, closed: () => closed }
+  return { provider, told }
 }
 
-function setUp(t: Test, there: Instance[], said: Partial<Parameters<typeof makeControl>[0]> = {}) {
-  const clock = makeFakeClock()
-  const store = openMemoryStore({ life, now: clock.now })
-  const facts = recordFacts()
-  const fake = makeFakeProvider(there)
-  const control = makeControl({
-    provider: fake.provider,
-    wanted: null,
-    labels: [],
-    restrictions: [],
-    store,
-    events: facts.events,
-    ...said,
-  })
-  t.teardown(() => control.stop())
-  return { clock, store, facts, control, ...fake }
+type Said = Partial<Parameters<typeof makeControl>[0]>
+
+async function setUp(t: Test, instances: readonly Instance[], said: Said = {}) {
+  const world = await openWorld(t)
+  const { provider, told } = listing(instances)
+  const make = (more: Said = {}) => {
+    const control = makeControl({
+      provider,
+      wanted: null,
+      labels: [],
+      restrictions: [],
+      store: world.store,
+      records: world.records.store,
+      events: world.facts.events,
+      newSuffix: () => '12345678',
+      ...said,
+      ...more,
+    })
+    t.teardown(() => control.stop())
+    return control
+  }
+  return { ...world, told, make, control: make() }
 }
 
-t.test('a provider whose list is all there is: its machines serve', async (t) => {
-  const rule = {
-    id: 'r',
-    kind: 'deny',
-    type: '*',
-    institution: '*',
-    upstreams: { ids: ['vm-1'] },
-    overflow: false,
-  } as const
-  const { control, store, calls } = setUp(t, [instanceOf('vm-1', { pool: 'payments' })], {
-    restrictions: [rule],
-  })
-  await control.start()
-  t.same(calls, [])
-  t.strictSame(await store.snapshots.read(), {
-    version: 1,
-    upstreams: [
-      {
-        ...instanceOf('vm-1', { pool: 'payments' }),
-        provider: 'local',
-        state: 'running',
-        ejected: false,
-        quarantined: false,
-      },
-    ],
-    restrictions: [rule],
-  })
+const published = async ({ store }: Awaited<ReturnType<typeof setUp>>) => {
+  const snapshot = await store.snapshots.read()
+  return snapshot && { version: snapshot.version, ids: snapshot.upstreams.map(({ id }) => id) }
+}
+
+t.test(
+  'started, it has taken in what the provider lists and the configuration says, and published it',
+  async (t) => {
+    const world = await setUp(t, [instanceOf('vm-1')], { restrictions: [rule] })
+    await world.control.start()
+    t.match(await world.store.snapshots.read(), {
+      version: 1,
+      upstreams: [{ ...instanceOf('vm-1'), provider: 'static', state: 'running', quarantined: false }],
+      restrictions: [rule],
+    })
+    t.equal(world.control.publisher.version, 1)
+  },
+)
+
+t.test('a fleet without upstreams is published too: some may be registered later', async (t) => {
+  const world = await setUp(t, [])
+  await world.control.start()
+  t.same(await published(world), { version: 1, ids: [] })
 })
 
-t.test('a provider that makes machines is asked for as many as wanted, each with its labels', async (t) => {
-  const { control, store, calls } = setUp(t, [], { wanted: 3, labels: [{ pool: 'a' }, { pool: 'b' }] })
-  await control.start()
-  t.same(calls, ['create local-1', 'create local-2', 'create local-3'])
-  t.same(
-    (await store.snapshots.read())?.upstreams.map(({ id, labels }) => [id, labels]),
-    [
-      ['local-1-life-1', { pool: 'a' }],
-      ['local-2-life-1', { pool: 'b' }],
-      ['local-3-life-1', {}],
-    ],
-  )
+t.test('started again, it finds all as it was, and changes nothing', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')], { restrictions: [rule] })
+  await world.control.start()
+  await world.control.upstreams.quarantine('vm-1', operator)
+  await world.control.stop()
+  await world.make().start()
+  t.match(await world.store.snapshots.read(), { version: 2, upstreams: [{ id: 'vm-1', quarantined: true }] })
 })
 
-t.test('what a process before it left behind is deleted first', async (t) => {
-  const { control, calls } = setUp(t, [instanceOf('old-1'), instanceOf('old-2')], { wanted: 1 })
-  await control.start()
-  t.same(calls, ['delete old-1', 'delete old-2', 'create local-1'])
+t.test('a machine that was off the list and is on it again is a new upstream', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
+  await world.control.start()
+  for (const list of [[instanceOf('vm-2', 8889)], [instanceOf('vm-1'), instanceOf('vm-2', 8889)]])
+    await world.make({ provider: listing(list).provider }).start()
+  t.same((await published(world))?.ids, ['vm-1.2', 'vm-2'])
+})
+
+t.test('what an operator deleted does not come back with the next start, and that is said', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
+  await world.control.start()
+  await world.control.upstreams.remove('vm-1', { force: true }, operator)
+  await world.make().start()
+  t.same((await published(world))?.ids, ['vm-2'])
+  t.match(world.facts.of('upstream_not_adopted'), [{ id: 'vm-1', detail: /operator deleted/ }])
+})
+
+t.test('two that start at once take the same in, once', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')], { restrictions: [rule] })
+  await Promise.all([world.control.start(), world.make().start()])
+  t.same(await published(world), { version: 1, ids: ['vm-1'] })
+})
+
+t.test('a change is published at once, and its eviction follows', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
+  await world.control.start()
+  await pinJob(world, { id: 'p', type: 'payment' }, ['vm-1'])
+  await world.control.restrictions.add(rule, { force: false, evict: true }, operator)
+  await until('the job is evicted', async () => (await world.store.pins.read('p')) === null)
+  await until('its end is published', async () => (await world.store.snapshots.version()) === 3)
 })
 
 t.test('a provider that fails is told to whoever starts it', async (t) => {
-  const { control, provider, store } = setUp(t, [], { wanted: 1 })
-  provider.create = async () => {
-    throw new ProviderError('no_capacity', 'no port is free')
+  const { provider } = listing([])
+  const list = async () => {
+    throw new ProviderError('rate_limited', 'slowly')
   }
-  await t.rejects(control.start(), { code: 'no_capacity' })
+  const { control, store } = await setUp(t, [], { provider: { ...provider, list } })
+  await t.rejects(control.start(), { code: 'rate_limited' })
   t.equal(await store.snapshots.version(), 0)
 })
 
-t.test('a store that is away does not stop it, and gets the fleet later', async (t) => {
-  const clock = makeFakeClock()
-  const store = openMemoryStore({ life, now: clock.now })
+t.test('a database that is away is waited for', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')])
   let isDown = true
-  const read = async () => {
-    if (isDown) throw new GatewayError('store_unavailable', { detail: 'away' })
-    return store.snapshots.read()
+  const { store: records } = world.records
+  const migrate = async () => {
+    if (isDown) throw new ControlError('database_unavailable', 'away')
+    await records.migrate()
   }
-  const away = { ...store, snapshots: { ...store.snapshots, read } }
-  const { control, facts } = setUp(t, [instanceOf('vm-1')], { store: away })
-  await control.start()
-  t.strictSame(facts.names(), ['store_lost'])
+  const started = world.make({ records: { ...records, migrate } }).start()
+  await until('it has noticed', () => world.facts.of('database_lost').length === 1)
+  t.equal(await published(world), null)
   isDown = false
-  await until('it is published', async () => (await store.snapshots.version()) === 1)
-  t.same(facts.names(), ['store_lost', 'snapshot_published', 'store_found'])
+  await started
+  t.same(await published(world), { version: 1, ids: ['vm-1'] })
+  t.equal(world.facts.of('database_found').length, 1)
+})
+
+t.test('told to stop, it waits for the database no longer', async (t) => {
+  const world = await setUp(t, [])
+  const migrate = async () => {
+    throw new ControlError('database_unavailable', 'away')
+  }
+  const control = world.make({ records: { ...world.records.store, migrate } })
+  const started = control.start()
+  await until('it has noticed', () => world.facts.of('database_lost').length === 1)
+  control.cancelStart()
+  await started
+  t.equal(control.publisher.version, 0)
+})
+
+t.test('a store of pins that is away does not stop it, and gets the fleet later', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')])
+  let isDown = true
+  const version = async () => {
+    if (isDown) throw new GatewayError('store_unavailable', { detail: 'away' })
+    return world.store.snapshots.version()
+  }
+  const store = { ...world.store, snapshots: { ...world.store.snapshots, version } }
+  await world.make({ store }).start()
+  t.strictSame(world.facts.of('store_lost'), [{ detail: 'away' }])
+  isDown = false
+  await until('it is published', async () => (await published(world))?.version === 1)
+  await until('it is told', () => world.facts.of('store_found').length === 1)
+  t.equal(world.facts.of('database_lost').length, 0, 'which is not the fault of the database')
 })
 
 t.test('its passes remove pins that have expired', async (t) => {
-  const { control, store, clock } = setUp(t, [instanceOf('vm-1')])
-  await control.start()
-  const job = { id: 'job-1', type: null, institution: null }
-  await store.pins.pin({ job, gatewayId: 'gw-1', version: 1, eligible: ['vm-1'], refused: [] })
-  t.equal((await store.pins.counts()).get('vm-1'), 1)
-  clock.advance(life.idleMs)
-  await until('it is swept', async () => !(await store.pins.counts()).has('vm-1'))
+  const world = await setUp(t, [instanceOf('vm-1')])
+  await world.control.start()
+  await pinJob(world, { id: 'job-1' }, ['vm-1'])
+  t.equal((await world.store.pins.counts()).get('vm-1'), 1)
+  world.clock.advance(life.idleMs)
+  await until('it is swept', async () => !(await world.store.pins.counts()).has('vm-1'))
+})
+
+t.test('the load of an upstream: pins of all, tunnels of all gateways together', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')])
+  await world.control.start()
+  await pinJob(world, { id: 'job-1' }, ['vm-1'])
+  for (const [id, open] of [
+    ['gw-1', 2],
+    ['gw-2', 3],
+  ] as const)
+    await world.store.heartbeats.beat({ id, version: 1, tunnels: { 'vm-1': open }, pins: {} })
+  t.strictSame(await world.control.load(), { pins: new Map([['vm-1', 1]]), tunnels: new Map([['vm-1', 5]]) })
 })
 
 t.test('stopped, it makes no pass more and closes the provider', async (t) => {
-  const { control, closed } = setUp(t, [instanceOf('vm-1')])
+  const { control, told } = await setUp(t, [instanceOf('vm-1')])
   await control.start()
   await control.stop()
-  t.equal(closed(), 1)
+  t.equal(told.closed, 1)
 })

@@ -1,150 +1,171 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { makePublisher } from '../../src/control/publish.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { openMemoryStore } from '../../src/store/memory/memory.ts'
 import type { Snapshots } from '../../src/store/store.ts'
-import type { Snapshot } from '../../src/types.ts'
-import { recordFacts } from '../fixtures/facts.ts'
-import { makeUpstream } from '../fixtures/upstream.ts'
+import { controlWorlds, life } from '../fixtures/control-under-test.ts'
+import { added, apply, ruleAdded } from '../fixtures/records-under-test.ts'
+import { snapshot } from '../fixtures/snapshot.ts'
 
-const content = (...ids: string[]) => ({ upstreams: ids.map((id) => makeUpstream({ id })), restrictions: [] })
-const open = (): Snapshots =>
-  openMemoryStore({ life: { idleMs: 1000, maxLifeMs: 1000 }, now: () => 0 }).snapshots
+const { openWorld } = await controlWorlds(t)
+const empty = (): Snapshots => openMemoryStore({ life, now: () => 0 }).snapshots
 
-/** A store with a hand on it: `current` may be exchanged, `isDown` makes it throw. */
-function setUp() {
-  const store = { current: open(), isDown: false, calls: [] as string[] }
+/** A store of pins with a hand on it: `current` may be exchanged, `isDown` makes it throw. */
+async function setUp(t: Test) {
+  const { records, fleet, facts } = await openWorld(t)
+  const store = { current: empty(), isDown: false, published: [] as number[] }
   const call =
-    <A extends unknown[], R>(name: string, verb: () => (...args: A) => Promise<R>) =>
+    <A extends unknown[], R>(verb: () => (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
-      store.calls.push(name)
       if (store.isDown) throw new GatewayError('store_unavailable', { detail: 'away' })
       return verb()(...args)
     }
   const snapshots: Snapshots = {
-    read: call('read', () => store.current.read),
-    version: call('version', () => store.current.version),
-    publish: call('publish', () => store.current.publish),
+    read: call(() => store.current.read),
+    version: call(() => store.current.version),
+    async publish(given) {
+      store.published.push(given.version)
+      return call(() => store.current.publish)(given)
+    },
   }
-  const make = () => {
-    const facts = recordFacts()
-    return { publisher: makePublisher({ snapshots, events: facts.events }), facts }
-  }
-  return { store, make, ...make() }
+  const make = () => makePublisher({ fleet, snapshots, events: facts.events })
+  return { records: records.store, tamper: records.tamper, fleet, store, facts, make, publisher: make() }
 }
 
-const idsOf = (snapshot: Snapshot | null) => snapshot?.upstreams.map(({ id }) => id)
+const idsIn = async ({ current }: { current: Snapshots }) =>
+  (await current.read())?.upstreams.map(({ id }) => id)
 
-t.test('a fleet is published, and known by id', async (t) => {
-  const { publisher, store, facts } = setUp()
+t.test('the records are published under their version, and only what gateways need', async (t) => {
+  const { records, publisher, store, facts } = await setUp(t)
   t.equal(publisher.version, 0)
-  await publisher.set(content('up-1', 'up-2'))
-  t.strictSame(await store.current.read(), { version: 1, ...content('up-1', 'up-2') })
+  await apply(records, added('up-1'), added('up-2'), ruleAdded('r'))
+  await publisher.pass()
+  const published = await store.current.read()
+  t.equal(published?.version, 1)
+  t.match(published?.ledgerHash, /^[0-9a-f]{64}$/)
+  t.same(
+    published?.upstreams.map((upstream) => Object.keys(upstream).sort().join()),
+    [
+      'credentials,egressIp,ejected,host,id,labels,name,port,provider,quarantined,state',
+      'credentials,egressIp,ejected,host,id,labels,name,port,provider,quarantined,state',
+    ],
+  )
+  t.same(Object.keys(published?.restrictions[0] ?? {}).sort(), [
+    'id',
+    'institution',
+    'kind',
+    'overflow',
+    'type',
+    'upstreams',
+  ])
   t.equal(publisher.version, 1)
   t.match(publisher.upstream('up-2'), { id: 'up-2' })
   t.equal(publisher.upstream('up-9'), null)
   t.strictSame(facts.of('snapshot_published'), [{ version: 1 }])
 })
 
-t.test('the version rises when the content changes, and only then', async (t) => {
-  const { publisher, store } = setUp()
-  await publisher.set(content('up-1'))
-  await publisher.set(content('up-1'))
-  t.equal(await store.current.version(), 1)
-  await publisher.set(content('up-1', 'up-2'))
-  t.equal(await store.current.version(), 2)
-  await publisher.set({
-    ...content('up-1', 'up-2'),
-    restrictions: [
-      { id: 'r', kind: 'deny', type: '*', institution: '*', upstreams: { ids: ['up-1'] }, overflow: false },
-    ],
-  })
-  t.equal(await store.current.version(), 3)
+t.test('a pass with nothing to do publishes nothing', async (t) => {
+  const { records, publisher, store } = await setUp(t)
+  await apply(records, added('up-1'))
+  await publisher.pass()
+  await publisher.pass()
+  t.same(store.published, [1])
 })
 
-t.test('a control that starts finds its fleet published, and goes on from there', async (t) => {
-  const { publisher, store, make } = setUp()
-  await publisher.set(content('up-1'))
-  const { publisher: second, facts } = make()
-  await second.set(content('up-1'))
+t.test('several changes at once are one publication', async (t) => {
+  const { records, publisher, store } = await setUp(t)
+  for (const id of ['up-1', 'up-2', 'up-3']) await apply(records, added(id))
+  await publisher.pass()
+  t.same(store.published, [3])
+})
+
+t.test('a control that starts finds its fleet published, and publishes nothing', async (t) => {
+  const { records, publisher, store, make } = await setUp(t)
+  await apply(records, added('up-1'))
+  await publisher.pass()
+  const second = make()
+  await second.pass()
   t.equal(second.version, 1)
-  t.same(facts.names(), [])
-  const { publisher: third } = make()
-  await third.set(content('up-3'))
-  t.equal(third.version, 2)
-  t.same(idsOf(await store.current.read()), ['up-3'])
+  t.same(store.published, [1])
 })
 
-t.test('a pass with nothing to do writes nothing', async (t) => {
-  const { publisher, store } = setUp()
-  await publisher.pass()
-  t.same(store.calls, [])
-  await publisher.set(content('up-1'))
-  store.calls.length = 0
-  await publisher.pass()
-  t.same(store.calls, ['version'])
-})
-
-t.test('a store that is away gets the fleet with a later pass', async (t) => {
-  const { publisher, store } = setUp()
+t.test('a store that is away gets the newest fleet with a later pass', async (t) => {
+  const { records, publisher, store } = await setUp(t)
+  await apply(records, added('up-1'))
   store.isDown = true
-  await t.rejects(publisher.set(content('up-1')), { code: 'store_unavailable' })
   await t.rejects(publisher.pass(), { code: 'store_unavailable' })
-  t.equal(publisher.version, 0)
+  await apply(records, added('up-2'))
   store.isDown = false
   await publisher.pass()
-  t.same(idsOf(await store.current.read()), ['up-1'])
-})
-
-t.test('of several changes while it was away the last one counts', async (t) => {
-  const { publisher, store } = setUp()
-  store.isDown = true
-  await t.rejects(publisher.set(content('up-1')), { code: 'store_unavailable' })
-  await t.rejects(publisher.set(content('up-2')), { code: 'store_unavailable' })
-  store.isDown = false
-  await publisher.pass()
-  t.same(idsOf(await store.current.read()), ['up-2'])
+  t.same(await idsIn(store), ['up-1', 'up-2'])
 })
 
 t.test('a store that lost the fleet gets it back, under its version', async (t) => {
-  const { publisher, store } = setUp()
-  await publisher.set(content('up-1'))
-  await publisher.set(content('up-1', 'up-2'))
-  store.current = open()
+  const { records, publisher, store } = await setUp(t)
+  await apply(records, added('up-1'))
   await publisher.pass()
-  t.strictSame(await store.current.read(), { version: 2, ...content('up-1', 'up-2') })
+  const before = await store.current.read()
+  store.current = empty()
+  await publisher.pass()
+  t.strictSame(await store.current.read(), before)
 })
 
-t.test('a version that somebody took first is not mistaken for ours', async (t) => {
-  for (const taken of [1, 5]) {
-    t.test(`version ${taken}`, async (t) => {
-      const { publisher, store, facts } = setUp()
-      const { read } = store.current
-      let meanwhile = true
-      store.current = {
-        ...store.current,
-        async read() {
-          const standing = await read()
-          if (meanwhile) await store.current.publish({ version: taken, ...content('theirs') })
-          meanwhile = false
-          return standing
-        },
-      }
-      await publisher.set(content('ours'))
+t.test('a database older than the store goes on above it, with a row in the ledger', async (t) => {
+  const { records, publisher, store, facts } = await setUp(t)
+  await apply(records, added('up-1'))
+  await store.current.publish(snapshot(7, ['of-before']))
+  await publisher.pass()
+  t.match(await store.current.read(), { version: 8 })
+  t.same(await idsIn(store), ['up-1'])
+  t.strictSame(facts.of('version_raised'), [{ above: 7, version: 8 }])
+  t.match(await records.ledger.read(8), {
+    actor: 'control',
+    reason: /ahead of the database/,
+    steps: [{ kind: 'version_raised', above: 7 }],
+  })
+  t.match(await records.ledger.verify(), { ok: true, version: 8 })
+})
+
+t.test('two controls that see it at once raise the version once', async (t) => {
+  const { records, store, make, facts } = await setUp(t)
+  await apply(records, added('up-1'))
+  await store.current.publish(snapshot(7, ['of-before']))
+  await Promise.all([make().pass(), make().pass()])
+  t.equal((await records.fleet.head()).version, 8)
+  t.ok(facts.of('version_raised').every(({ version }) => version === 8))
+})
+
+t.test('another history that came to the same number is not mistaken for ours', async (t) => {
+  for (const [name, ledgerHash] of [
+    ['of another database', 'f00'],
+    ['of a program that told no hash', undefined],
+  ] as const) {
+    await t.test(name, async (t) => {
+      const { records, publisher, store } = await setUp(t)
+      await apply(records, added('ours'))
+      const theirs = snapshot(1, ['theirs'])
+      await store.current.publish(ledgerHash === undefined ? theirs : { ...theirs, ledgerHash })
       await publisher.pass()
-      await publisher.pass()
-      t.strictSame(await store.current.read(), { version: taken + 1, ...content('ours') })
-      t.equal(publisher.version, taken + 1)
-      t.match(publisher.upstream('ours'), { id: 'ours' })
-      t.strictSame(facts.of('snapshot_published'), [{ version: taken + 1 }])
+      t.same(await idsIn(store), ['ours'])
+      t.equal(publisher.version, 2)
     })
   }
 })
 
-t.test('a newer fleet of somebody else is left alone', async (t) => {
-  const { publisher, store } = setUp()
-  await publisher.set(content('ours'))
-  await store.current.publish({ version: 2, ...content('theirs') })
+t.test('a history that was changed under a published version is noticed while running, too', async (t) => {
+  const { records, publisher, store, tamper } = await setUp(t)
+  await apply(records, added('up-1'))
   await publisher.pass()
-  t.same(idsOf(await store.current.read()), ['theirs'])
+  // A restored database that has since come to the same number.
+  await tamper(`update fleets set ledger_hash = 'f00'`)
+  await publisher.pass()
+  t.equal(publisher.version, 2)
+  t.match(await store.current.read(), { version: 2 })
+})
+
+t.test('an empty database and an empty store: nothing to publish yet', async (t) => {
+  const { publisher, store } = await setUp(t)
+  await publisher.pass()
+  t.equal(publisher.version, 0)
+  t.equal(await store.current.version(), 0)
 })

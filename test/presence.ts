@@ -1,6 +1,6 @@
 import t from 'tap'
-import { GatewayError } from '../src/errors.ts'
-import { makeStorePresence } from '../src/store-presence.ts'
+import { ControlError, GatewayError } from '../src/errors.ts'
+import { makeDatabasePresence, makeStorePresence } from '../src/presence.ts'
 import { recordFacts } from './fixtures/facts.ts'
 
 const away = async () => {
@@ -30,4 +30,16 @@ t.test("another error is the caller's, and says nothing about the store", async 
   }
   t.ok(presence.answers)
   t.same(facts.names(), [])
+})
+
+t.test('the database is watched in the same way, apart from the store of pins', async (t) => {
+  const facts = recordFacts()
+  const presence = makeDatabasePresence(facts.events)
+  const silent = async () => {
+    throw new ControlError('database_unavailable', 'no answer')
+  }
+  for (const pass of [there, silent, silent, there]) await presence.during(pass)
+  t.same(facts.names(), ['database_lost', 'database_found'])
+  t.strictSame(facts.of('database_lost')[0], { detail: 'no answer' })
+  await t.rejects(presence.during(away), { code: 'store_unavailable' })
 })
