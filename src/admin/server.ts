@@ -1,39 +1,70 @@
 // The HTTP API for people, probes and scrapers. Every answer that is not a success is an RFC 9457 problem document.
+// What it takes and answers stands in schemas (operation.ts), which also make the OpenAPI document.
 
-import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import type { Registry } from 'prom-client'
-import { isGatewayError } from '../errors.ts'
-import { problem, type Problem } from './problem.ts'
+import { ControlError } from '../errors.ts'
 import { isAuthorized } from './auth.ts'
+import type { ControlParts } from './control-parts.ts'
+import { answerNotFound } from './not-found.ts'
+import { addOpenapi, addOpenapiRoute } from './openapi.ts'
+import { problem, refusalOf, type Problem } from './problem.ts'
+import { addExplain } from './routes/explain.ts'
 import { addHealth, type Health } from './routes/health.ts'
-import { addJobs, type Jobs } from './routes/jobs.ts'
+import { addJobRelease, addJobs, type Jobs } from './routes/jobs.ts'
+import { addLedger } from './routes/ledger.ts'
+import { addReports } from './routes/reports.ts'
+import { addRestrictions } from './routes/restrictions.ts'
+import { addUpstreams } from './routes/upstreams.ts'
+import { validationError } from './validation-message.ts'
 
 type Parts = {
   readonly token: string | null
   readonly metrics: Registry
   readonly health: Health
   readonly jobs: Jobs
+  /** Null: this process is a gateway only. */
+  readonly control?: ControlParts | null
+  /** Hears of errors that nobody foresaw; the answer tells nothing of them. */
+  readonly failed?: (error: unknown) => void
 }
+
+/** A restriction may name 1,000 upstreams by ids of 128 characters. */
+const maxBodyBytes = 256 * 1024
 
 export type AdminServer = ReturnType<typeof makeAdminServer>
 
-export function makeAdminServer({ token, metrics, health, jobs }: Parts) {
+export function makeAdminServer({ token, metrics, health, jobs, control = null, failed }: Parts) {
+  const sendError = (reply: FastifyReply, error: unknown) => {
+    const { problem, retryAfterS } = refusalOf(error)
+    if (problem.status === 500) failed?.(error)
+    if (retryAfterS !== null) reply.header('retry-after', retryAfterS)
+    return sendProblem(reply, problem)
+  }
   const app: FastifyInstance = fastify({
     // A request that says "2" where 2 is meant, or a key that nobody knows, is a mistake to be told of.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    ajv: {
+      customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, verbose: true },
+    },
+    schemaErrorFormatter: validationError,
+    bodyLimit: maxBodyBytes,
     forceCloseConnections: true,
     // A job id has up to 128 characters, each of which may be written in three.
     routerOptions: { maxParamLength: 3 * 128 },
     // What the router itself refuses, such as a path that cannot be decoded.
-    frameworkErrors: (error, _, reply) => send(reply as FastifyReply, toProblem(error)),
+    frameworkErrors: (error, _, reply) => sendError(reply as FastifyReply, error),
   })
+  // The schemas of answers are told and tested; fastify's own serializer would drop what they do not know.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer))
+  // Else a text would pass as a body, and any web page could send one without being asked (CORS).
+  app.removeContentTypeParser('text/plain')
   app.addHook('onRequest', async (request, reply) => {
     // The route that was found, not what was written: `/%761/jobs/a` and `http://h/v1/jobs/a` lead there too.
     const path = request.routeOptions.url ?? request.url
     if (!path.startsWith('/v1/') || isAuthorized(request.headers.authorization, token)) return
     reply.header('www-authenticate', 'Bearer')
-    return send(
+    return sendProblem(
       reply,
       problem(
         401,
@@ -42,16 +73,20 @@ export function makeAdminServer({ token, metrics, health, jobs }: Parts) {
       ),
     )
   })
-  app.setErrorHandler((error: FastifyError, _, reply) => send(reply, toProblem(error)))
-  app.setNotFoundHandler((request, reply) =>
-    send(
-      reply,
-      problem(404, 'not_found', `There is no ${request.method} ${request.url.split('?')[0]} here.`),
-    ),
-  )
-  addHealth(app, health)
-  addJobs(app, jobs)
-  app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.metrics()))
+  app.addHook('preValidation', async ({ body, routeOptions: { schema } }) => {
+    if (!schema?.body && hasContent(body))
+      throw new ControlError('bad_request', 'This request takes no body; leave it out.')
+  })
+  app.setErrorHandler((error, _, reply) => sendError(reply, error))
+  answerNotFound(app, { gatewayOnly: control === null, send: sendProblem })
+  addOpenapi(app)
+  app.register(async (routes) => {
+    addHealth(routes, health)
+    addMetrics(routes, metrics)
+    addOpenapiRoute(routes)
+    addJobs(routes, jobs)
+    if (control) addControlRoutes(routes, jobs, control)
+  })
 
   return {
     app,
@@ -64,20 +99,33 @@ export function makeAdminServer({ token, metrics, health, jobs }: Parts) {
   }
 }
 
-function send(
-  reply: {
-    code(status: number): typeof reply
-    type(type: string): typeof reply
-    send(body: unknown): unknown
-  },
-  body: Problem,
-) {
-  return reply.code(body.status).type('application/problem+json').send(body)
+function addControlRoutes(app: FastifyInstance, jobs: Jobs, control: ControlParts): void {
+  const { records } = control
+  addUpstreams(app, control)
+  addRestrictions(app, control)
+  addExplain(app, control)
+  if (jobs.release) addJobRelease(app, jobs, jobs.release, records.keys)
+  addReports(app, { pins: jobs.pins, records })
+  addLedger(app, records.ledger)
 }
 
-function toProblem(error: FastifyError): Problem {
-  if (isGatewayError(error)) return problem(error.status, error.code, error.fields.detail)
-  const status = error.statusCode ?? 500
-  if (status < 500) return problem(status, 'bad_request', error.message)
-  return problem(500, 'internal_error', 'The admin API met an error of its own; the log says more.')
+function addMetrics(app: FastifyInstance, metrics: Registry): void {
+  const answer = {
+    description: 'Metrics in the text format of Prometheus',
+    content: { 'text/plain': { schema: { type: 'string' } } },
+  }
+  app.get(
+    '/metrics',
+    { schema: { tags: ['health'], summary: 'Metrics', security: [], response: { 200: answer } } },
+    async (_, reply) => reply.type(metrics.contentType).send(await metrics.metrics()),
+  )
+}
+
+/** Clients that always send JSON send `{}` here. */
+function hasContent(body: unknown): boolean {
+  return !(body === undefined || body === null || JSON.stringify(body) === '{}')
+}
+
+function sendProblem(reply: FastifyReply, body: Problem): FastifyReply {
+  return reply.code(body.status).type('application/problem+json').send(body)
 }

@@ -37,13 +37,16 @@ const partOfKey: ReadonlyMap<string, Part> = new Map([
 ])
 const nothing: Claim = { id: null, type: null, institution: null }
 
+export const jobIdGrammar = /^[A-Za-z0-9][A-Za-z0-9._~:@+-]{0,127}$/
+/** A type or an institution: the parts of a lane's name, which a `:` joins. */
+export const laneWordGrammar = /^[A-Za-z0-9][A-Za-z0-9._~@+-]{0,63}$/
+
 export function isJobId(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9._~:@+-]{0,127}$/.test(text)
+  return jobIdGrammar.test(text)
 }
 
-/** A type or an institution: the parts of a lane's name, which a `:` joins. */
 export function isLaneWord(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9._~@+-]{0,63}$/.test(text)
+  return laneWordGrammar.test(text)
 }
 
 /**

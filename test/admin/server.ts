@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { GatewayError } from '../../src/errors.ts'
 import type { Pin } from '../../src/types.ts'
 import { makeAdmin } from '../fixtures/admin.ts'
+import { makeControl } from '../fixtures/admin-control.ts'
 import { openSocket } from '../fixtures/raw-client.ts'
 import { readAnswer } from '../fixtures/raw-answer.ts'
 
@@ -101,11 +102,62 @@ t.test('every failure is a problem document', async (t) => {
     })
   })
 
-  t.test('an error that nobody foresaw, of which nothing is told', async (t) => {
-    const problem = await problemOf(t, '/v1/jobs/job-1', new TypeError("cannot read 'password'"))
-    t.match(problem, { status: 500, code: 'internal_error' })
-    t.notMatch(JSON.stringify(problem), /password/)
+  t.test('an error that nobody foresaw, of which nothing is told but to the log', async (t) => {
+    const failed: unknown[] = []
+    const error = new TypeError("cannot read 'password'")
+    const { app } = makeAdmin(t, { jobs: failing(error), failed: (error) => failed.push(error) })
+    const answer = await app.inject({ url: '/v1/jobs/job-1' })
+    t.match(answer.headers['content-type'], /^application\/problem\+json/)
+    t.match(answer.json(), { status: 500, code: 'internal_error' })
+    t.notMatch(answer.body, /password/)
+    t.strictSame(failed, [error])
   })
+
+  t.test('a body that cannot be taken', async (t) => {
+    const { control, calls } = makeControl()
+    const { app } = makeAdmin(t, { control })
+    const json = 'application/json'
+    const rows: [status: number, type: string | null, payload: string, url?: string][] = [
+      [400, json, '{"address": "hunter2'],
+      [400, json, ''],
+      [400, json, '{"__proto__": {}, "address": "h:1"}'],
+      [400, json, 'null'],
+      [400, null, ''],
+      [413, json, JSON.stringify({ address: 'x'.repeat(300_000) })],
+      [415, 'text/plain', '{"address": "h:1"}'],
+      [415, 'application/x-www-form-urlencoded', 'address=h:1'],
+      [400, json, '{"reason": "x"}', '/v1/upstreams/up-1/quarantine'],
+    ]
+    for (const [status, type, payload, url = '/v1/upstreams'] of rows) {
+      const headers = type === null ? {} : { 'content-type': type }
+      const answer = await app.inject({ method: 'POST', url, headers, payload })
+      const name = `${type} ${payload.slice(0, 30)}`
+      t.equal(answer.statusCode, status, name)
+      t.match(answer.headers['content-type'], /^application\/problem\+json/, name)
+      t.match(answer.json(), { status, code: 'bad_request' })
+      t.notMatch(answer.body, /hunter2/)
+    }
+    t.strictSame(calls, [])
+    const empty = { method: 'POST' as const, url: '/v1/upstreams/up-1/quarantine', payload: {} }
+    t.equal((await app.inject(empty)).statusCode, 200, 'nothing in braces is nothing')
+  })
+})
+
+t.test('who has no token is told before anything else', async (t) => {
+  const { control, calls } = makeControl()
+  const { app } = makeAdmin(t, { token: 's3cret', control })
+  for (const [method, url] of [
+    ['POST', '/v1/upstreams?nonsense=1'],
+    ['PUT', '/v1/restrictions/-'],
+    ['DELETE', '/v1/jobs/-'],
+    ['PATCH', '/v1/upstreams'],
+    ['POST', '/v1/nothing'],
+  ] as const) {
+    const headers = { 'content-type': 'application/json', 'x-actor': 'not allowed' }
+    const answer = await app.inject({ method, url, headers, payload: '{"broken' })
+    t.equal(answer.statusCode, 401, `${method} ${url}`)
+  }
+  t.strictSame(calls, [])
 })
 
 t.test('metrics are told in the words of Prometheus', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Pin } from '../../../src/types.ts'
 import { makeAdmin } from '../../fixtures/admin.ts'
+import { databaseAway, makeControl } from '../../fixtures/admin-control.ts'
 import { makeUpstream } from '../../fixtures/upstream.ts'
 
 const pinOf = (id: string): Pin => ({
@@ -56,4 +57,59 @@ t.test('a job that is not pinned', async (t) => {
 t.test('a job whose upstream has left the fleet', async (t) => {
   const { app } = makeAdmin(t, { jobs: { ...jobs, upstream: () => null } })
   t.strictSame((await app.inject({ url: '/v1/jobs/job-1' })).json().upstream, { id: 'up-1', egressIp: null })
+})
+
+t.test('what is no job id', async (t) => {
+  const { app } = makeAdmin(t, { jobs })
+  const answer = await app.inject({ url: '/v1/jobs/a%2Fb' })
+  t.equal(answer.statusCode, 400)
+  t.match(answer.json(), { code: 'bad_request', detail: /^Path parameter "id" must be a job id/ })
+})
+
+t.test('a release', async (t) => {
+  const released: string[] = []
+  const release = async (id: string) => {
+    released.push(id)
+    return id.startsWith('job') ? pinOf(id) : null
+  }
+  const { control } = makeControl()
+
+  t.test('answers the job as it was', async (t) => {
+    let tunnels = 2
+    const { app } = makeAdmin(t, {
+      control,
+      jobs: {
+        ...jobs,
+        tunnels: () => tunnels,
+        release: async (id) => {
+          tunnels = 0
+          return release(id)
+        },
+      },
+    })
+    const answer = await app.inject({ method: 'DELETE', url: '/v1/jobs/job-1?reason=stuck' })
+    t.equal(answer.statusCode, 200)
+    t.match(answer.json(), { id: 'job-1', upstream: { id: 'up-1', egressIp: '203.0.113.7' }, tunnels: 2 })
+    t.strictSame(released, ['job-1'])
+  })
+
+  t.test('of a job that is not pinned', async (t) => {
+    const { app } = makeAdmin(t, { control, jobs: { ...jobs, release } })
+    const answer = await app.inject({ method: 'DELETE', url: '/v1/jobs/nobody' })
+    t.equal(answer.statusCode, 404)
+    t.match(answer.json(), { code: 'not_found', detail: /"nobody"/ })
+  })
+
+  t.test('needs the database only where its answer is to be kept', async (t) => {
+    const keys = { ...control.records.keys, claim: () => Promise.reject(databaseAway()) }
+    const away = makeControl({ records: { keys } }).control
+    const { app } = makeAdmin(t, { control: away, jobs: { ...jobs, release } })
+    const request = { method: 'DELETE' as const, url: '/v1/jobs/job-1' }
+    released.length = 0
+    t.equal((await app.inject(request)).statusCode, 200)
+    const answer = await app.inject({ ...request, headers: { 'idempotency-key': 'k' } })
+    t.equal(answer.statusCode, 503)
+    t.match(answer.json(), { code: 'database_unavailable' })
+    t.strictSame(released, ['job-1'], 'once')
+  })
 })

@@ -1,0 +1,122 @@
+// Idempotency-Key, in one place (IETF draft-ietf-httpapi-idempotency-key-header): the same key and the same request
+// get the same answer again, and nothing is done twice. Requests that cannot be understood never come here.
+//
+//   claim -> act -> answer kept with the act, or right after it -> answered
+//                -> refused (4xx): the refusal is kept, and told again
+//                -> failed (5xx): nothing is kept, a repetition acts
+
+import { createHash } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ControlError, isControlError } from '../errors.ts'
+import type { Claim, IdempotencyKeys, Outcome, StoredAnswer } from '../store/records.ts'
+import { authorOf } from './author.ts'
+import type { Asked } from './control-parts.ts'
+import { refusalOf } from './problem.ts'
+
+type Exchange = {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly keys: IdempotencyKeys
+}
+
+/**
+ * A change of the fleet: the verb keeps the answer in the same transaction, so the claim of who died meanwhile may be
+ * taken over.
+ */
+export async function changeOnce<T>(
+  exchange: Exchange,
+  verb: (asked: Asked<T>) => Promise<Outcome<T>>,
+  answer: (outcome: Outcome<T>) => StoredAnswer,
+): Promise<FastifyReply> {
+  const author = authorOf(exchange.request)
+  return once(exchange, { retake: true }, async (claim) =>
+    answer(await verb({ author, keep: claim && { claim, answer } })),
+  )
+}
+
+/** An act outside the tables of the fleet: its answer is kept after it, so nobody may take its claim over. */
+export async function actOnce(exchange: Exchange, act: () => Promise<StoredAnswer>): Promise<FastifyReply> {
+  return once(exchange, { retake: false }, act)
+}
+
+async function once(
+  { request, reply, keys }: Exchange,
+  { retake }: { retake: boolean },
+  act: (claim: Claim | null) => Promise<StoredAnswer>,
+): Promise<FastifyReply> {
+  const key = keyOf(request)
+  if (key === null) return send(reply, await act(null))
+  const claimed = await keys.claim(key, fingerprintOf(request), { retake })
+  if (claimed.kind === 'answered') return send(reply.header('Idempotency-Replayed', 'true'), claimed.answer)
+  if (claimed.kind !== 'claimed') throw unclaimed(claimed.kind)
+  const { claim } = claimed
+  const answer = await act(claim).catch(async (error: unknown) => {
+    await forgiving(() => keepRefusal(keys, claim, error))
+    throw error
+  })
+  // It has happened, and is told; where it could not be kept, a repetition hears that the first is under way.
+  if (!retake) await forgiving(() => keys.keep(claim, answer))
+  return send(reply, answer)
+}
+
+async function keepRefusal(keys: IdempotencyKeys, claim: Claim, error: unknown): Promise<void> {
+  const { problem } = refusalOf(error)
+  if (problem.status >= 500) await keys.abandon(claim)
+  else await keys.keep(claim, { status: problem.status, location: null, body: problem })
+}
+
+/** The database went away behind the act, or another took the claim over: what the act answered is told all the same. */
+async function forgiving(keep: () => Promise<void>): Promise<void> {
+  try {
+    await keep()
+  } catch (error) {
+    if (!isControlError(error, 'database_unavailable', 'conflict')) throw error
+  }
+}
+
+function send(reply: FastifyReply, { status, location, body }: StoredAnswer): FastifyReply {
+  if (location !== null) reply.header('location', location)
+  return reply
+    .code(status)
+    .type(status < 400 ? 'application/json' : 'application/problem+json')
+    .send(body)
+}
+
+function unclaimed(kind: 'in_flight' | 'mismatch'): ControlError {
+  return kind === 'in_flight'
+    ? new ControlError(
+        'idempotency_in_flight',
+        'The first request with this Idempotency-Key is still under way; ask again for its answer.',
+      )
+    : new ControlError(
+        'idempotency_mismatch',
+        'This Idempotency-Key was used for another request; a new request needs a new key.',
+      )
+}
+
+/** Its form was checked by the schema. Quoted and bare are the same key. */
+function keyOf({ headers }: FastifyRequest): string | null {
+  const said = headers['idempotency-key']
+  if (typeof said !== 'string') return null
+  return said.startsWith('"') ? said.slice(1, -1).replace(/\\(.)/g, '$1') : said
+}
+
+/** SHA-256, in hex. However the path is escaped and the fields are ordered: the same request has the same. */
+export function fingerprintOf(
+  request: Pick<FastifyRequest, 'method' | 'params' | 'query' | 'body'> & {
+    readonly routeOptions: { readonly url?: string | undefined }
+  },
+): string {
+  const { method, routeOptions, params, query, body = null } = request
+  return createHash('sha256')
+    .update(canonical([method, routeOptions.url, params, query, body]))
+    .digest('hex')
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  )
+}

@@ -1,0 +1,19 @@
+// A restriction as people and programs see it in the admin API (design 11). Pure.
+
+import type { RestrictionRecord } from '../store/records.ts'
+import type { RestrictionShape } from './shapes.ts'
+
+export function presentRestriction(record: RestrictionRecord): RestrictionShape {
+  const { id, kind, type, institution, upstreams, overflow, source } = record
+  return {
+    id,
+    kind,
+    type,
+    institution,
+    upstreams,
+    overflow,
+    source,
+    createdAt: new Date(record.createdAtMs).toISOString(),
+    updatedAt: new Date(record.updatedAtMs).toISOString(),
+  }
+}

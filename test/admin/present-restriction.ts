@@ -1,0 +1,18 @@
+import t from 'tap'
+import { presentRestriction } from '../../src/admin/present-restriction.ts'
+import { restrictionRecord } from '../fixtures/admin-control.ts'
+
+t.test('a restriction says where it comes from and since when', async (t) => {
+  const record = restrictionRecord({ id: 'rule-1', type: 'payment', upstreams: { labels: { pool: 'a' } } })
+  t.strictSame(presentRestriction(record), {
+    id: 'rule-1',
+    kind: 'exclusive',
+    type: 'payment',
+    institution: '*',
+    upstreams: { labels: { pool: 'a' } },
+    overflow: false,
+    source: 'api',
+    createdAt: '2026-01-01T00:00:00.000Z',
+    updatedAt: '2026-01-02T00:00:00.000Z',
+  })
+})
