@@ -15,6 +15,7 @@ export type Change = {
   readonly path: string
   readonly query?: Query
   readonly body?: unknown
+  readonly knownBy: string
   /** For the ledger; null lets the API say `admin`. */
   readonly actor: string | null
   readonly reason: string | null
@@ -27,6 +28,8 @@ export type Change = {
 type Sent = {
   readonly method: string
   readonly path: string
+  /** A field that the right answer has, and hardly that of another program. */
+  readonly knownBy: string
   readonly query: Query
   readonly headers: { readonly [name: string]: string }
   readonly body?: unknown
@@ -47,7 +50,8 @@ export function makeApi({ url, token, timeoutMs }: { url: string; token: string 
   async function send(sent: Sent, signal: AbortSignal): Promise<object> {
     const answer = await exchange(sent, signal)
     const document = parse(answer.text)
-    if (answer.status >= 200 && answer.status < 300 && document !== null) return document
+    const isWanted = document !== null && Object.hasOwn(document, sent.knownBy)
+    if (answer.status >= 200 && answer.status < 300 && isWanted) return document
     throw new ApiError({ ...common(), ...faultOf(answer, document) })
   }
 
@@ -85,8 +89,8 @@ export function makeApi({ url, token, timeoutMs }: { url: string; token: string 
     return { url, hasToken: token !== null, unknownUnder: null }
   }
 
-  async function get<T extends object>(path: string, query: Query = {}): Promise<T> {
-    const sent = { method: 'GET', path, query, headers: {} }
+  async function get<T extends object>(path: string, knownBy: string, query: Query = {}): Promise<T> {
+    const sent = { method: 'GET', path, query, knownBy, headers: {} }
     return (await send(sent, AbortSignal.timeout(timeoutMs))) as T
   }
 
@@ -99,15 +103,7 @@ export function makeApi({ url, token, timeoutMs }: { url: string; token: string 
       let after: string | null = null
       for (;;) {
         const wanted = Math.min(pageSize, limit === null ? pageSize : limit - items.length)
-        const page: Page<T> = await get(path, { ...query, limit: wanted, after })
-        if (!Array.isArray(page.items)) {
-          throw new ApiError({
-            ...common(),
-            kind: 'foreign',
-            status: 200,
-            found: 'something that is no list',
-          })
-        }
+        const page: Page<T> = await get(path, 'items', { ...query, limit: wanted, after })
         items.push(...page.items)
         const next = page.next ?? null
         // A page that leads nowhere would be asked for without end.
@@ -150,10 +146,14 @@ export function makeApi({ url, token, timeoutMs }: { url: string; token: string 
   }
 }
 
-function asSent({ method, path, query = {}, body, actor, reason }: Change, key: string | null): Sent {
+function asSent(
+  { method, path, query = {}, body, knownBy, actor, reason }: Change,
+  key: string | null,
+): Sent {
   return {
     method,
     path,
+    knownBy,
     query: { ...query, reason },
     headers: {
       ...(key === null ? {} : { 'idempotency-key': key }),

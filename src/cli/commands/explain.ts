@@ -21,7 +21,7 @@ const explain = command({
   run: (call) =>
     withApi(call, async (api) => {
       const { type, institution } = call.flags
-      const explanation = await api.get<Explanation>('/v1/explain', { type, institution })
+      const explanation = await api.get<Explanation>('/v1/explain', 'eligible', { type, institution })
       return tell(call, explanation, () => inWords(explanation))
     }),
 })

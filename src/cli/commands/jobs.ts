@@ -3,7 +3,7 @@
 import { command } from '../command.ts'
 import { argument, id, oneOf, option, required, wholeNumber } from '../flags.ts'
 import type { Report } from '../shapes.ts'
-import { plain, record } from '../table.ts'
+import { cell, record } from '../table.ts'
 import { apiFlags, author, changeFlags, tell, tellList, withApi, type ListView } from '../with-api.ts'
 
 const args = { id: argument('the id of the job', id) }
@@ -29,7 +29,7 @@ const show = command({
   examples: ['lanekeeper jobs show payment-42'],
   run: (call) =>
     withApi(call, async (api) => {
-      const job = await api.get(pathOf(call.args.id))
+      const job = await api.get(pathOf(call.args.id), 'id')
       return tell(call, job, () => record({ ...job }))
     }),
 })
@@ -46,11 +46,12 @@ const release = command({
       const job = await api.change<{ upstream?: { id?: string } }>({
         method: 'DELETE',
         path: pathOf(call.args.id),
+        knownBy: 'id',
         mayGoWithoutKey: true,
         ...author(call.flags),
       })
-      const from = job.upstream?.id === undefined ? '' : ` from upstream ${plain(job.upstream.id)}`
-      return tell(call, job, () => `Job ${plain(call.args.id)} is released${from}.`)
+      const from = job.upstream?.id === undefined ? '' : ` from upstream ${cell(job.upstream.id)}`
+      return tell(call, job, () => `Job ${cell(call.args.id)} is released${from}.`)
     }),
 })
 
@@ -68,10 +69,11 @@ const report = command({
       const accepted = await api.change({
         method: 'POST',
         path: `${pathOf(call.args.id)}/report`,
+        knownBy: 'accepted',
         body: { outcome: call.flags.outcome },
         ...author(call.flags),
       })
-      return tell(call, accepted, () => `Reported: job ${plain(call.args.id)}, ${call.flags.outcome}.`)
+      return tell(call, accepted, () => `Reported: job ${cell(call.args.id)}, ${call.flags.outcome}.`)
     }),
 })
 

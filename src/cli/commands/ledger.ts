@@ -3,7 +3,7 @@
 import { command } from '../command.ts'
 import { argument, id, option, wholeNumber } from '../flags.ts'
 import type { LedgerCheck, LedgerEntry } from '../shapes.ts'
-import { count, plain, record } from '../table.ts'
+import { cell, count, record } from '../table.ts'
 import { stepOf } from '../words.ts'
 import {
   apiFlags,
@@ -55,7 +55,7 @@ const show = command({
   examples: ['lanekeeper ledger show 12'],
   run: (call) =>
     withApi(call, async (api) => {
-      const entry = await api.get<LedgerEntry>(`/v1/ledger/${call.args.version}`)
+      const entry = await api.get<LedgerEntry>(`/v1/ledger/${call.args.version}`, 'steps')
       return tell(call, entry, () => record({ ...entry, steps: entry.steps.map(stepOf).join('; ') }))
     }),
 })
@@ -70,16 +70,16 @@ const verify = command({
   exits: { 3: 'ledger verify: the chain is broken' },
   run: (call) =>
     withApi(call, async (api) => {
-      const check = await api.get<LedgerCheck>('/v1/ledger/verify')
+      const check = await api.get<LedgerCheck>('/v1/ledger/verify', 'ok')
       tell(call, check, () => inWords(check))
-      return check.ok === true ? 0 : 3
+      return check.ok ? 0 : 3
     }),
 })
 
 export const ledgerCommands = [list, show, verify]
 
 function inWords(check: LedgerCheck): string {
-  return check.ok === true
-    ? `The ledger is whole: ${count(check.entries, 'change')} up to version ${check.version}, hash ${plain(check.hash)}.`
-    : `The ledger is broken at version ${check.version}: ${plain(check.problem)}`
+  return check.ok
+    ? `The ledger is whole: ${count(check.entries, 'change')} up to version ${check.version}, hash ${cell(check.hash)}.`
+    : `The ledger is broken at version ${check.version}: ${cell(check.problem)}`
 }

@@ -17,7 +17,7 @@ import {
   type ValuesOf,
 } from '../flags.ts'
 import type { Changed, Restriction, RuleChange } from '../shapes.ts'
-import { count, plain, record } from '../table.ts'
+import { cell, count, record } from '../table.ts'
 import { ruleOf, selectorOf } from '../words.ts'
 import {
   apiFlags,
@@ -93,7 +93,7 @@ const show = command({
   examples: ['lanekeeper restrictions show cl-only'],
   run: (call) =>
     withApi(call, async (api) => {
-      const rule = await api.get<Restriction>(pathOf(call.args.id))
+      const rule = await api.get<Restriction>(pathOf(call.args.id), 'id')
       return tell(call, rule, () => record({ ...rule }))
     }),
 })
@@ -126,6 +126,7 @@ const add = command({
       const rule = await api.change<Changed<Restriction> & RuleChange>({
         method: 'POST',
         path: '/v1/restrictions',
+        knownBy: 'id',
         query: overrules(flags),
         body: { ...(flags.id === null ? {} : { id: flags.id }), ...ruleFrom(flags) },
         ...author(flags),
@@ -153,6 +154,7 @@ const replace = command({
       const rule = await api.change<Changed<Restriction> & RuleChange>({
         method: 'PUT',
         path: pathOf(call.args.id),
+        knownBy: 'id',
         query: overrules(flags),
         body: ruleFrom(flags),
         ...author(flags),
@@ -179,6 +181,7 @@ const remove = command({
       const gone = await api.change<RuleChange>({
         method: 'DELETE',
         path: pathOf(call.args.id),
+        knownBy: 'id',
         query: overrules(flags),
         ...author(flags),
       })
@@ -219,7 +222,7 @@ function pathOf(id: string): string {
 }
 
 function changed({ id, version }: RuleChange, what: string): string {
-  return `Restriction ${plain(id)} ${what} (version ${version}).`
+  return `Restriction ${cell(id)} ${what} (version ${version}).`
 }
 
 function sentence(rule: Restriction): string {

@@ -3,7 +3,7 @@
 import { command } from '../command.ts'
 import { argument, id, labels, oneOf, option, repeatable, required, text } from '../flags.ts'
 import type { Changed, Upstream } from '../shapes.ts'
-import { count, plain, record } from '../table.ts'
+import { cell, count, record } from '../table.ts'
 import { addressOf, stateOf } from '../words.ts'
 import {
   apiFlags,
@@ -70,7 +70,7 @@ const show = command({
   examples: ['lanekeeper upstreams show up-1', 'lanekeeper upstreams show up-1 --json'],
   run: (call) =>
     withApi(call, async (api) => {
-      const upstream = await api.get<Upstream>(pathOf(call.args.id))
+      const upstream = await api.get<Upstream>(pathOf(call.args.id), 'id')
       return tell(call, upstream, () => record({ ...upstream }))
     }),
 })
@@ -99,6 +99,7 @@ const create = command({
       const upstream = await api.change<Changed<Upstream>>({
         method: 'POST',
         path: '/v1/upstreams',
+        knownBy: 'id',
         body,
         ...author(call.flags),
       })
@@ -115,7 +116,12 @@ const quarantine = command({
   run: (call) =>
     withApi(call, async (api) => {
       const path = `${pathOf(call.args.id)}/quarantine`
-      const upstream = await api.change<Changed<Upstream>>({ method: 'POST', path, ...author(call.flags) })
+      const upstream = await api.change<Changed<Upstream>>({
+        method: 'POST',
+        path,
+        knownBy: 'id',
+        ...author(call.flags),
+      })
       return tell(call, upstream, () => `${changed(upstream, 'is quarantined')} ${goesOn(upstream)}`)
     }),
 })
@@ -129,7 +135,12 @@ const release = command({
   run: (call) =>
     withApi(call, async (api) => {
       const path = `${pathOf(call.args.id)}/release`
-      const upstream = await api.change<Changed<Upstream>>({ method: 'POST', path, ...author(call.flags) })
+      const upstream = await api.change<Changed<Upstream>>({
+        method: 'POST',
+        path,
+        knownBy: 'id',
+        ...author(call.flags),
+      })
       return tell(call, upstream, () => changed(upstream, 'is not quarantined any more'))
     }),
 })
@@ -152,6 +163,7 @@ const remove = command({
       const upstream = await api.change<Changed<Upstream>>({
         method: 'DELETE',
         path: pathOf(call.args.id),
+        knownBy: 'id',
         query: { force: call.flags.force || null },
         ...author(call.flags),
       })
@@ -166,7 +178,7 @@ function pathOf(id: string): string {
 }
 
 function changed({ id, version }: Changed<Upstream>, what: string): string {
-  return `Upstream ${plain(id)} ${what} (version ${version}).`
+  return `Upstream ${cell(id)} ${what} (version ${version}).`
 }
 
 function goesOn({ pins, tunnels }: Upstream): string {
