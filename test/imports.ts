@@ -220,6 +220,10 @@ const testedBy: { readonly [file: string]: string } = {
   'src/store/limits.ts': 'test/fixtures/pins-contract.ts',
   'src/store/records.ts': 'test/fixtures/records-contract.ts',
   'src/store/postgres/db.ts': 'test/fixtures/db-contract.ts',
+  // What both adapters of `Db` share, and the two sides of PGlite's thread.
+  'src/store/postgres/transactions.ts': 'test/fixtures/db-contract.ts',
+  'src/store/postgres/pglite-thread.ts': 'test/store/postgres/pglite.ts',
+  'src/store/postgres/pglite-worker.ts': 'test/store/postgres/pglite.ts',
   'src/provider/provider.ts': 'test/fixtures/provider-contract.ts',
   // Parts of a store that its contracts exercise whole.
   'src/store/memory/memory.ts': 'test/store/memory/pins.ts',
@@ -227,6 +231,13 @@ const testedBy: { readonly [file: string]: string } = {
   'src/store/redis/format.ts': 'test/store/redis/pins.ts',
   'src/store/redis/keys.ts': 'test/store/redis/pins.ts',
   'src/store/redis/primary-connector.ts': 'test/store/redis/client.ts',
+  // Parts of the record store, which change a real database only together.
+  'src/store/postgres/idempotency.ts': 'test/fixtures/idempotency-contract.ts',
+  'src/store/postgres/job-reports.ts': 'test/fixtures/records-contract.ts',
+  'src/store/postgres/ledger.ts': 'test/fixtures/ledger-contract.ts',
+  'src/store/postgres/read-head.ts': 'test/fixtures/records-contract.ts',
+  'src/store/postgres/restrictions.ts': 'test/fixtures/records-contract.ts',
+  'src/store/postgres/upstreams.ts': 'test/fixtures/records-contract.ts',
   // Parts of the local provider, which start and find real processes only together.
   'src/provider/local-fleet.ts': 'test/provider/local.ts',
   'src/provider/local-records.ts': 'test/provider/local.ts',

@@ -1,6 +1,12 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
-import { openTrafficStore } from '../../src/store/open.ts'
+import type { Test } from 'tap'
+import { openRecordStore, openTrafficStore } from '../../src/store/open.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
+import { postgresFor } from '../fixtures/postgres.ts'
+import { added, apply, timeouts } from '../fixtures/records-under-test.ts'
 import { redisFor } from '../fixtures/redis-under-test.ts'
 import { snapshot } from '../fixtures/snapshot.ts'
 import { life } from '../fixtures/store-under-test.ts'
@@ -24,4 +30,66 @@ t.test('with a URL it is in Redis, and outlives the one who opened it', async (t
   const second = await openTrafficStore({ ...common, redisUrl: server.url })
   t.teardown(() => second.close())
   t.equal(await second.snapshots.version(), 3)
+})
+
+async function folderFor(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'lanekeeper-data-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+t.test('records without a URL are in the data folder, and outlive the one who opened them', async (t) => {
+  const dataDir = await folderFor(t)
+  const options = { databaseUrl: null, dataDir, fleet: 'default', timeouts, poolSize: 4 }
+  const first = await openRecordStore(options)
+  await first.migrate()
+  await apply(first, added('up-a'))
+  await first.close()
+  t.same(await readdir(dataDir), ['postgres'])
+  const second = await openRecordStore(options)
+  t.teardown(() => second.close())
+  t.match(await second.fleet.read(), { version: 1, upstreams: [{ id: 'up-a' }] })
+  t.match(await second.ledger.verify(), { ok: true, entries: 1 })
+})
+
+t.test('records with a URL are in that database, and the data folder is left alone', async (t) => {
+  const dataDir = await folderFor(t)
+  const server = await postgresFor(t)
+  const databaseUrl = await server.createDatabase()
+  const options = { databaseUrl, dataDir, fleet: 'default', timeouts, poolSize: 2 }
+  const first = await openRecordStore(options)
+  await first.migrate()
+  await apply(first, added('up-a'))
+  await first.close()
+  t.same(await readdir(dataDir), [])
+  const second = await openRecordStore(options)
+  t.teardown(() => second.close())
+  t.match(await second.fleet.read(), { version: 1, upstreams: [{ id: 'up-a' }] })
+})
+
+t.test('records open while the server is away, and work once it is there', async (t) => {
+  const server = await postgresFor(t)
+  const databaseUrl = await server.createDatabase()
+  await server.halt()
+  const dataDir = await folderFor(t)
+  const store = await openRecordStore({ databaseUrl, dataDir, fleet: 'default', timeouts, poolSize: 2 })
+  t.teardown(() => store.close())
+  const asks: readonly (() => Promise<unknown>)[] = [
+    store.ping,
+    store.migrate,
+    store.fleet.read,
+    store.keys.sweep,
+  ]
+  for (const ask of asks) await t.rejects(ask(), { code: 'database_unavailable' })
+  await server.start()
+  await store.migrate()
+  t.equal(await apply(store, added('up-a')), 1)
+})
+
+t.test('a URL of another kind is refused, without its password', async (t) => {
+  const databaseUrl = 'mysql://root:hunter2@localhost/x'
+  const options = { databaseUrl, dataDir: '/nowhere', fleet: 'default', timeouts, poolSize: 2 }
+  const error = await openRecordStore(options).catch((error: unknown) => error)
+  t.type(error, TypeError)
+  t.notMatch(String(error), /hunter2/)
 })

@@ -1,0 +1,21 @@
+// What jobs say of their upstreams.
+
+import type { JobReport, JobReports } from '../records.ts'
+import type { Db } from './db.ts'
+import { queries } from './queries.ts'
+
+type ReportRow = Omit<JobReport, 'jobId'> & { readonly job_id: string; readonly at: Date }
+
+export function makeJobReports({ db, fleet }: { db: Db; fleet: string }): JobReports {
+  return {
+    async add({ jobId, type, institution, upstream, outcome, actor }) {
+      const values = [fleet, jobId, type, institution, upstream, outcome, actor]
+      await db.query(queries['add-job-report'], values)
+    },
+
+    async list(jobId, limit) {
+      const rows = await db.query<ReportRow>(queries['list-job-reports'], [fleet, jobId, limit])
+      return rows.map(({ job_id: id, at, ...same }) => ({ ...same, jobId: id, atMs: at.getTime() }))
+    },
+  }
+}

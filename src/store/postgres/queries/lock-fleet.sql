@@ -1,0 +1,15 @@
+-- The first statement of every transaction that changes a fleet: waits for the one before, and shows what it left.
+-- The clock is read outside, since `for update` locks last: inside it would be from before the wait.
+-- $1 fleet
+with locked as materialized (
+  select version, ledger_hash, eviction_asked
+  from fleets
+  where name = $1
+  for update
+)
+select
+  version,
+  ledger_hash,
+  eviction_asked,
+  floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+from locked

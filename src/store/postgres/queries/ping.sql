@@ -1,0 +1,2 @@
+-- Answers where the database does.
+select 1 as answer

@@ -1,0 +1,9 @@
+-- One row: the fleet's version, and the database's clock in ms since 1970. None where the fleet is not there yet.
+-- $1 fleet
+select
+  version,
+  ledger_hash,
+  eviction_asked,
+  floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+from fleets
+where name = $1

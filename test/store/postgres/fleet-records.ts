@@ -1,0 +1,176 @@
+// What must hold while many change a fleet at once, and whatever breaks in between. One call at a time is in
+// test/fixtures/records-contract.ts.
+
+import t from 'tap'
+import type { Test } from 'tap'
+import type { Db } from '../../../src/store/postgres/db.ts'
+import type { RecordStore, StoredAnswer } from '../../../src/store/records.ts'
+import { postgresFor } from '../../fixtures/postgres.ts'
+import {
+  added,
+  apply,
+  author,
+  changed,
+  deleted,
+  recordsEmbedded,
+  recordsOnServer,
+  restriction,
+  ruleAdded,
+  type OpenRecords,
+} from '../../fixtures/records-under-test.ts'
+
+const databases: { readonly [name: string]: OpenRecords } = {
+  'on a PostgreSQL server': await recordsOnServer(await postgresFor(t)),
+  embedded: await recordsEmbedded(t),
+}
+
+for (const [name, open] of Object.entries(databases))
+  t.test(name, async (t) => {
+    t.test('20 writers at once follow each other', (t) => manyWriters(t, open))
+    t.test('a reader never sees half of a change', (t) => readers(t, open))
+    t.test('a crash after any statement leaves nothing half done', (t) => crashes(t, open))
+  })
+
+async function manyWriters(t: Test, open: OpenRecords): Promise<void> {
+  const { store, another } = await open(t)
+  const stores = [store, another()]
+  const changesEach = 5
+  const versions: number[] = []
+
+  /** Each takes the next number, which two at once would both take if they did not see each other. */
+  async function write(store: RecordStore): Promise<void> {
+    for (let n = 0; n < changesEach; n += 1) {
+      const { version, answer } = await store.fleet.change({
+        author,
+        decide: ({ upstreams, version }) => ({
+          steps: [added(`up-${String(upstreams.length).padStart(3, '0')}`)],
+          answer: version,
+        }),
+      })
+      t.equal(version, answer + 1)
+      versions.push(version)
+    }
+  }
+
+  await Promise.all(Array.from({ length: 20 }, (_, n) => write(stores[n % 2]!)))
+  const all = Array.from({ length: 20 * changesEach }, (_, n) => n + 1)
+  t.same(
+    versions.toSorted((a, b) => a - b),
+    all,
+    'each version once, none left out',
+  )
+  t.match(await store.ledger.verify(), { ok: true, entries: all.length, version: all.length })
+  const { items } = await store.ledger.list({ after: null, limit: 1000, about: null })
+  const times = items.map(({ atMs }) => atMs)
+  t.same(
+    times,
+    times.toSorted((a, b) => b - a),
+    'and the clock was read when it was their turn',
+  )
+}
+
+async function readers(t: Test, open: OpenRecords): Promise<void> {
+  const { store, another } = await open(t)
+  const other = another()
+  await apply(store, added('up-a', { port: 1 }), ruleAdded('r-1', { institution: '1' }))
+  let isDone = false
+  const write = async (): Promise<void> => {
+    for (let port = 2; port <= 40; port += 1) {
+      const from = restriction('r-1')
+      const rule = restriction('r-1', { institution: String(port) })
+      await apply(store, changed('up-a', { port }), {
+        kind: 'restriction_replaced',
+        from,
+        restriction: rule,
+        source: 'api',
+      })
+    }
+    isDone = true
+  }
+  const read = async (): Promise<number> => {
+    let reads = 0
+    for (; !isDone; reads += 1) {
+      const { version, upstreams, restrictions } = await other.fleet.read()
+      const seen = [upstreams[0]?.port, Number(restrictions[0]?.institution)]
+      if (seen.some((number) => number !== version)) t.fail(`at version ${version}: ${String(seen)}`)
+    }
+    return reads
+  }
+  const [, reads] = await Promise.all([write(), read()])
+  t.ok(reads > 3, 'there were readers')
+}
+
+async function crashes(t: Test, open: OpenRecords): Promise<void> {
+  const under = await open(t)
+  const { store } = under
+  await apply(store, added('up-a'), added('up-b'), ruleAdded('r-1'), ruleAdded('r-2'))
+  const { claim } = (await store.keys.claim('key', 'f', { retake: true })) as {
+    claim: { key: string; token: string }
+  }
+  const stored: StoredAnswer = { status: 200, location: null, body: null }
+  const change = (store: RecordStore) =>
+    store.fleet.change({
+      author,
+      decide: () => ({
+        steps: [
+          added('up-c'),
+          changed('up-a', { ejected: true }),
+          deleted('up-b'),
+          ruleAdded('r-3'),
+          {
+            kind: 'restriction_replaced',
+            from: restriction('r-1'),
+            restriction: restriction('r-1'),
+            source: 'api',
+          },
+          { kind: 'restriction_removed', restriction: restriction('r-2') },
+          { kind: 'eviction_asked' },
+        ],
+        answer: null,
+      }),
+      keep: { claim, answer: () => stored },
+    })
+  const before = await everything(store)
+
+  let statements = 0
+  for (let broken = true; broken; statements += broken ? 1 : 0) {
+    const crashing = under.through((db) => crashAfter(db, statements))
+    broken = await change(crashing).then(
+      () => false,
+      (error: Error) => error.message === 'crash' || Promise.reject(error),
+    )
+    if (broken) t.same(await everything(store), before, `after ${statements} statements all is as it was`)
+  }
+  t.equal(statements, 12, 'the lock, two reads, six steps, the ledger, the answer, the version')
+  t.match(await store.fleet.head(), { version: 2, evictionAsked: 2 })
+  t.match(await store.keys.claim('key', 'f', { retake: true }), { kind: 'answered' })
+  t.match(await store.ledger.verify(), { ok: true, entries: 2 })
+}
+
+/** All that the fleet has, as far as a change can touch it. */
+async function everything(store: RecordStore) {
+  const { nowMs: _, ...content } = await store.fleet.read()
+  const deleted = await store.upstreams.list({ after: null, limit: 100, state: 'deleted' })
+  const ledger = await store.ledger.list({ after: null, limit: 100, about: null })
+  const key = await store.keys.claim('key', 'f', { retake: true })
+  return { content, deleted, ledger, key }
+}
+
+/** Breaks when so many statements of a transaction are done. */
+function crashAfter(db: Db, count: number): Db {
+  return {
+    ...db,
+    transaction: (work, options) =>
+      db.transaction((statements) => {
+        let done = 0
+        return work({
+          ...statements,
+          query: async (sql, values) => {
+            if (done === count) throw new Error('crash')
+            done += 1
+            return statements.query(sql, values)
+          },
+        })
+      }, options),
+  }
+}
