@@ -6,6 +6,7 @@ import { Socket } from 'node:net'
 import pg from 'pg'
 import type { ControlError } from '../../errors.ts'
 import type { Db, DbTimeouts, Row, TransactionOptions } from './db.ts'
+import { within } from './deadline.ts'
 import { connectionFailure, databaseUnavailable, hideSecrets, statementFailure } from './failure.ts'
 import { makeDb } from './transactions.ts'
 import type { Connection } from './transactions.ts'
@@ -92,17 +93,11 @@ function connectionOn(client: pg.PoolClient, { hide, deadlineMs }: Limits): Conn
 
   async function ask<T>(send: () => Promise<T>): Promise<T> {
     if (broken !== null) throw broken
-    const { promise: tooLate, reject } = Promise.withResolvers<never>()
-    const timer = setTimeout(() => {
-      broken = databaseUnavailable(`it did not answer within ${deadlineMs} ms`)
-      reject(broken)
-    }, deadlineMs)
+    const late = () => (broken = databaseUnavailable(`it did not answer within ${deadlineMs} ms`))
     try {
-      return await Promise.race([send(), tooLate])
+      return await within(deadlineMs, send(), late)
     } catch (error) {
       throw broken ?? statementFailure(error, hide)
-    } finally {
-      clearTimeout(timer)
     }
   }
 
