@@ -1,82 +1,37 @@
 // The main job on real servers: two gateways and a control on one Redis, three Tinyproxies with an address of
 // their own each, a target that says where it was called from.
 
-import t, { type Test } from 'tap'
-import { startFlakyFront } from '../fixtures/flaky-front.ts'
-import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
-import { connectThrough, getThrough, requestOver } from '../fixtures/raw-client.ts'
+import t from 'tap'
+import { addresses, requestThrough, startFleet, startRole as start, type Fleet } from '../fixtures/fleet.ts'
+import type { Lanekeeper } from '../fixtures/processes.ts'
+import { connectThrough, getThrough } from '../fixtures/raw-client.ts'
 import { metric } from '../fixtures/readings.ts'
-import { startRedis } from '../fixtures/redis.ts'
-import { writeSettings } from '../fixtures/settings-file.ts'
-import { startTarget, type HttpTarget } from '../fixtures/target.ts'
 import { until } from '../fixtures/until.ts'
-import { startTinyproxy } from '../fixtures/tinyproxy.ts'
 
 const jobCount = 200
 const requestsPerJob = 5
 /** Over three upstreams of 90 tunnels each, with room for reports of the other gateway that are a second old. */
 const jobsAtOnce = 60
-const addresses = ['127.0.1.1', '127.0.1.2', '127.0.1.3']
 const lanes = ['type=payment,institution=bank-a', 'type=statement,institution=bank-b']
-
-type Fleet = { readonly target: HttpTarget; readonly env: { readonly [name: string]: string } }
-
-/** @param failing  the share of dials that fail */
-async function startFleet(t: Test, { failing = 0 } = {}): Promise<Fleet> {
-  const redis = await startRedis()
-  t.teardown(redis.stop)
-  const target = await startTarget()
-  t.teardown(target.close)
-  const upstreams: string[] = []
-  for (const [index, bind] of addresses.entries()) {
-    const tinyproxy = await startTinyproxy({ bind })
-    t.teardown(tinyproxy.stop)
-    const front = await startFlakyFront(tinyproxy, { share: failing, seed: index + 1 })
-    t.teardown(front.stop)
-    upstreams.push(`${front.host}:${front.port}`)
-  }
-  const env = {
-    REDIS_URL: redis.url,
-    PROVIDER: 'static',
-    STATIC_UPSTREAMS: upstreams.join(','),
-    TARGET_PORTS: '*',
-    ALLOW_PRIVATE_TARGETS: 'true',
-    LOG_LEVEL: 'warn',
-    // As behind a load balancer: connections that are on their way when it stops are still served.
-    LANEKEEPER_CONFIG: await writeSettings(t, { gateway: { stopGraceMs: 500 } }),
-  }
-  return { target, env }
-}
-
-async function start(t: Test, { env }: Fleet, role: string): Promise<Lanekeeper> {
-  const lanekeeper = await startLanekeeper({ ...env, ROLE: role })
-  t.teardown(() => lanekeeper.stop('SIGKILL'))
-  return lanekeeper
-}
 
 type JobRecord = { readonly lane: string; readonly seen: Set<string>; served: number; refused: number }
 
 /** One request; false where the gateway refused it as it may while dials fail. */
 async function oneRequest(
-  gatewayPort: number,
-  { target }: Fleet,
+  gateway: Lanekeeper,
+  fleet: Fleet,
   userinfo: string,
   record: JobRecord,
 ): Promise<boolean> {
-  const answer = await connectThrough({ gatewayPort, target: `127.0.0.1:${target.port}`, userinfo })
-  try {
-    if (answer.status === 502) {
-      record.refused += 1
-      return false
-    }
-    if (answer.status !== 200) throw new Error(`${answer.status} ${answer.body.toString()}`)
-    const { body } = await requestOver(answer.socket)
-    record.seen.add((JSON.parse(body.toString()) as { address: string }).address)
-    record.served += 1
-    return true
-  } finally {
-    answer.socket.destroy()
+  const { status, address } = await requestThrough(gateway, fleet, userinfo)
+  if (status === 502) {
+    record.refused += 1
+    return false
   }
+  if (address === null) throw new Error(`answered ${status}`)
+  record.seen.add(address)
+  record.served += 1
+  return true
 }
 
 type Run = {
@@ -100,7 +55,7 @@ async function runJobs(
 
   async function serve(index: number, record: JobRecord, pick: () => Lanekeeper): Promise<void> {
     const userinfo = `job=j-${index},${record.lane}:x`
-    while (!(await oneRequest(pick().gatewayPort!, fleet, userinfo, record))) continue
+    while (!(await oneRequest(pick(), fleet, userinfo, record))) continue
     done += 1
     if (done === (jobCount * requestsPerJob) / 2) half = halfway()
   }
