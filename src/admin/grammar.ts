@@ -13,7 +13,8 @@ export const laneWord = word(
   new RegExp(`^[*]$|${laneWordGrammar.source}`),
   '"*" (any), or 1 to 64 letters, digits and . _ ~ @ + -',
 )
-export const name = text(128)
+/** An upstream's id may be made of it. */
+export const name = word(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits and . _ -')
 export const reason = text(500)
 export const actor = word(/^[A-Za-z0-9._@+-]{1,64}$/, '1 to 64 letters, digits and . _ @ + -')
 export const version = word(/^[1-9][0-9]{0,14}$/, 'a version of the fleet, such as 42')

@@ -73,7 +73,7 @@ const rows: { [name: string]: Row } = {
   nullable: {
     schema: grammar.nullable(grammar.name),
     taken: [null, 'a'],
-    refused: ['', 1, 'x'.repeat(129)],
+    refused: ['', 1, 'a b', 'ä', 'x'.repeat(65)],
   },
 }
 

@@ -46,7 +46,7 @@ t.test('a refusal names the field and what is allowed', async (t) => {
     ],
     [
       post('/v1/upstreams', { ...upstream, name: 7 }),
-      'Field "name" must be a text of 1 to 128 characters without control characters; or null.',
+      'Field "name" must be 1 to 64 letters, digits and . _ -; or null.',
     ],
     [post('/v1/upstreams', []), 'The body must be a JSON object.'],
     [{ url: '/v1/upstreams', method: 'POST' }, 'The body must be a JSON object.'],
