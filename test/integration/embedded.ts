@@ -1,0 +1,109 @@
+// The embedded default: what was decided stays over a restart, and a data folder is one process's own.
+
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { adminSend } from '../fixtures/admin-client.ts'
+import { requestThrough } from '../fixtures/fleet.ts'
+import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
+import { startTarget } from '../fixtures/target.ts'
+
+const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const loopback = { ALLOW_PRIVATE_TARGETS: 'true', TARGET_PORTS: '*', LOG_LEVEL: 'silent' }
+
+type Row = {
+  readonly id: string
+  readonly port: number
+  readonly quarantined: boolean
+  readonly updatedAt: string
+}
+
+const upstreams = async (lanekeeper: Lanekeeper) =>
+  (await adminSend(lanekeeper, 'GET', '/v1/upstreams')).body.items as Row[]
+const restrictions = async (lanekeeper: Lanekeeper) =>
+  (await adminSend(lanekeeper, 'GET', '/v1/restrictions')).body.items as unknown[]
+
+t.test('upstreams and restrictions outlive the process, however it ends', async (t) => {
+  const dataDir = t.testdir()
+  const target = await startTarget()
+  t.teardown(target.close)
+  const start = async () => {
+    const lanekeeper = await startLanekeeper({ ...loopback, DATA_DIR: dataDir })
+    t.teardown(() => lanekeeper.stop('SIGKILL'))
+    return lanekeeper
+  }
+  const before = await start()
+  const [local = { id: '' }] = await upstreams(before)
+  const rule = { id: 'no-payments', kind: 'deny', type: 'payment', upstreams: { ids: [local.id] } }
+  t.equal((await adminSend(before, 'POST', '/v1/restrictions', { body: rule })).status, 201)
+  t.equal(
+    (await adminSend(before, 'POST', '/v1/upstreams', { body: { address: '10.0.0.9:8888' } })).status,
+    201,
+  )
+  t.equal((await adminSend(before, 'POST', `/v1/upstreams/${local.id}/quarantine`)).status, 200)
+  const [wasUpstreams, wasRestrictions] = [await upstreams(before), await restrictions(before)]
+  t.equal(wasUpstreams.length, 4)
+
+  await t.test('a second start on the same folder is refused, and told why', async (t) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'start'], {
+      encoding: 'utf8',
+      env: { ...process.env, ...loopback, DATA_DIR: dataDir, GATEWAY_PORT: '0', ADMIN_PORT: '0' },
+    })
+    t.equal(status, 1)
+    t.match(stderr, /data folder .* is in use by another Lanekeeper; stop that one, or set DATA_DIR/)
+    t.notMatch(stdout, /listening/)
+    t.equal((await adminSend(before, 'GET', '/v1/upstreams')).status, 200, 'and the first goes on')
+  })
+
+  let running = before
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    await t.test(`after ${signal}`, async (t) => {
+      await running.stop(signal)
+      running = await start()
+      t.strictSame(await upstreams(running), wasUpstreams)
+      t.strictSame(await restrictions(running), wasRestrictions)
+      t.match((await adminSend(running, 'GET', '/v1/ledger/verify')).body, { ok: true, version: 4 })
+      const used = new Set<string | null>()
+      for (const job of ['a', 'b', 'c', 'd', 'e']) {
+        const userinfo = `job=${signal}-${job},type=statement:x`
+        const { status, upstream } = await requestThrough(running, { target }, userinfo)
+        // The registered one is no proxy at all: its pins move on, and only it may fail.
+        if (status === 200) used.add(upstream)
+      }
+      t.same(
+        [...used].sort(),
+        wasUpstreams
+          .filter(({ id, quarantined }) => id.startsWith('local') && !quarantined)
+          .map(({ id }) => id),
+      )
+    })
+  }
+})
+
+t.test('with fewer upstreams wanted, those that are too many are gone', async (t) => {
+  const dataDir = t.testdir()
+  const ids: string[][] = []
+  for (const count of ['3', '2', '3']) {
+    const lanekeeper = await startLanekeeper({ ...loopback, DATA_DIR: dataDir, LOCAL_UPSTREAMS: count })
+    t.teardown(() => lanekeeper.stop('SIGKILL'))
+    ids.push((await upstreams(lanekeeper)).map(({ id }) => id))
+    await lanekeeper.stop()
+  }
+  const [three = [], two = [], again = []] = ids
+  t.same(two, three.slice(0, 2))
+  t.same(again.slice(0, 2), two)
+  t.equal(again.length, 3)
+  t.not(again[2], three[2], 'an id is never used again')
+})
+
+t.test('one that asks for a database of its own does not care for the folder', async (t) => {
+  const dataDir = t.testdir()
+  const first = await startLanekeeper({ ...loopback, DATA_DIR: dataDir })
+  t.teardown(() => first.stop('SIGKILL'))
+  const { status, stderr } = spawnSync(process.execPath, [cli, 'migrate'], {
+    encoding: 'utf8',
+    env: { ...process.env, DATA_DIR: dataDir, DATABASE_URL: 'postgres://127.0.0.1:1/none' },
+  })
+  t.equal(status, 1)
+  t.match(stderr, /PostgreSQL/)
+})
