@@ -119,7 +119,7 @@ t.test('a request repeated 50 times at once with one key, at both controls, acts
     ['a quarantine', 'POST', `/v1/upstreams/${fleet.upstreamIds[0]}/quarantine`, undefined, 200],
   ]
   for (const [name, method, path, body, status] of rows) {
-    const key = `key-${name.replaceAll(" ", "-")}`
+    const key = `key-${name.replaceAll(' ', '-')}`
     const before = await versionNow()
     const answers = await Promise.all(
       Array.from({ length: repetitions }, (_, index) =>
