@@ -81,6 +81,8 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/admin/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/lane.ts', 'src/routing/'],
   'src/cli/': ['src/config.ts'],
   'src/cli/commands/start.ts': ['src/config.ts', 'src/main.ts'],
+  // Works on the database itself, where no program runs yet.
+  'src/cli/commands/migrate.ts': ['src/config.ts', 'src/main.ts'],
   'src/demo/': [],
   'src/main.ts': ['src/'],
 }
@@ -169,8 +171,9 @@ t.test('the rules that matter most, said once more', async (t) => {
     const isAdapter = /^src\/store\/(memory|redis|postgres|open)/.test(of)
     return isAdapter && !isIn(from, 'src/store/') && from !== 'src/main.ts'
   })
-  none('only the start command knows main', ({ from, of }) => {
-    return of === 'src/main.ts' && from !== 'src/cli/commands/start.ts'
+  none('only the commands that need no running program know main', ({ from, of }) => {
+    const know = ['src/cli/commands/start.ts', 'src/cli/commands/migrate.ts']
+    return of === 'src/main.ts' && !know.includes(from)
   })
 })
 

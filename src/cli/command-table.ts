@@ -26,9 +26,22 @@ const checkConfig = command({
   run: async () => (await import('./commands/check-config.ts')).checkConfig(),
 })
 
+const migrate = command({
+  name: 'migrate',
+  does: 'bring the tables of PostgreSQL up to date (DATABASE_URL); start does so too',
+  about: [
+    'Safe to repeat, and from several machines at once. Without DATABASE_URL: those of the embedded database.',
+  ],
+  args: {},
+  flags: {},
+  examples: ['DATABASE_URL=postgres://lanekeeper@db:5432/lanekeeper lanekeeper migrate'],
+  run: async () => (await import('./commands/migrate.ts')).migrate(),
+})
+
 export const commands = [
   start,
   checkConfig,
+  migrate,
   ...upstreamCommands,
   ...restrictionCommands,
   ...explainCommands,

@@ -2,7 +2,7 @@
 
 import { command } from '../command.ts'
 import { argument, id, option, wholeNumber } from '../flags.ts'
-import type { LedgerCheck, LedgerEntry } from '../shapes.ts'
+import type { LedgerCheck, LedgerEntry, Step } from '../shapes.ts'
 import { cell, count, record } from '../table.ts'
 import { stepOf } from '../words.ts'
 import {
@@ -16,13 +16,16 @@ import {
   type ListView,
 } from '../with-api.ts'
 
+/** The rest is to be had by `ledger show`. */
+const stepsInList = 3
+
 const view: ListView<LedgerEntry> = {
   noun: 'change',
   columns: [
     { title: 'VERSION', of: ({ version }) => version, align: 'right' },
     { title: 'AT', of: ({ at }) => at },
     { title: 'ACTOR', of: ({ actor }) => actor },
-    { title: 'WHAT', of: ({ steps }) => steps.map(stepOf).join('; ') },
+    { title: 'WHAT', of: ({ steps }) => inOneLine(steps) },
     { title: 'REASON', of: ({ reason }) => reason },
   ],
 }
@@ -56,7 +59,10 @@ const show = command({
   run: (call) =>
     withApi(call, async (api) => {
       const entry = await api.get<LedgerEntry>(`/v1/ledger/${call.args.version}`, 'steps')
-      return tell(call, entry, () => record({ ...entry, steps: entry.steps.map(stepOf).join('; ') }))
+      const { steps, ...rest } = entry
+      return tell(call, entry, () =>
+        [record(rest), '', ...steps.map((step) => cell(stepOf(step)))].join('\n'),
+      )
     }),
 })
 
@@ -77,6 +83,13 @@ const verify = command({
 })
 
 export const ledgerCommands = [list, show, verify]
+
+/** A first start may add hundreds of upstreams in one change. */
+function inOneLine(steps: readonly Step[]): string {
+  const shown = steps.slice(0, stepsInList).map(stepOf)
+  const more = steps.length - shown.length
+  return [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('; ')
+}
 
 function inWords(check: LedgerCheck): string {
   return check.ok

@@ -246,6 +246,6 @@ async function followEviction(
     io.err('That is not done after five minutes; lanekeeper ledger list tells when it is.')
     return 1
   }
-  io.err(`${count(jobs, 'job')} released.`)
+  io.err(jobs === 0 ? 'No job had to be released.' : `${count(jobs, 'job')} released.`)
   return 0
 }

@@ -41,12 +41,18 @@ t.test('a line for each change: when, who, what and why', async (t) => {
   t.same(rest, ['', '1 change', ''])
 })
 
+t.test('a change of many steps does not fill the screen', async (t) => {
+  const steps = Array.from({ length: 200 }, (_, n) => ({ kind: 'upstream_deleted', id: `up-${n}` }))
+  const { out } = await run(t, json({ items: [{ ...entry, steps }], next: null }), 'list')
+  t.match(out, 'deleted upstream up-0; deleted upstream up-1; deleted upstream up-2; and 197 more  blocked')
+})
+
 t.test('one change in full', async (t) => {
   const { out, path } = await run(t, json(entry), 'show', '7')
   t.equal(path, '/v1/ledger/7')
   t.match(out, /^hash +f00$/m)
   t.match(out, /^previousHash +-$/m)
-  t.match(out, /^steps +quarantined upstream up-1; asked/m)
+  t.match(out, /\n\nquarantined upstream up-1\nasked to release .*\n$/)
   await t.rejects(runHere(['ledger', 'show', 'last']), { message: /<version> must be a whole number/ })
 })
 

@@ -93,6 +93,8 @@ t.test('an eviction is told, and waited for where that is asked', async (t) => {
   t.equal(waited.code, 0)
   t.equal(waited.asked.length, 3)
   t.match(waited.err, /^Waiting until .*\n12 jobs released\.\n$/)
+  const none = ledger([{ kind: 'jobs_evicted', asked: 7, jobs: 0 }])
+  t.match((await run(t, [evicting, none], ...add, '--wait')).err, /\nNo job had to be released\.\n$/)
   t.match(JSON.parse(waited.out), { id: 'cl-only', evicting: true })
   const nothing = await run(t, [json(rule)], ...add, '--wait')
   t.equal(nothing.asked.length, 1, 'where nothing is evicted nothing is waited for')
