@@ -1,10 +1,21 @@
 // What must hold while many change a fleet at once, and whatever breaks in between. One call at a time is in
 // test/fixtures/records-contract.ts.
 
+import { deepStrictEqual, ok } from 'node:assert/strict'
+import fc from 'fast-check'
 import t from 'tap'
 import type { Test } from 'tap'
+import { isControlError } from '../../../src/errors.ts'
 import type { Db } from '../../../src/store/postgres/db.ts'
 import type { RecordStore, StoredAnswer } from '../../../src/store/records.ts'
+import {
+  anyHistory,
+  changeOf,
+  emptyModel,
+  replay,
+  type Model,
+  type Wish,
+} from '../../fixtures/records-model.ts'
 import { postgresFor } from '../../fixtures/postgres.ts'
 import {
   added,
@@ -23,19 +34,75 @@ const databases: { readonly [name: string]: OpenRecords } = {
   'on a PostgreSQL server': await recordsOnServer(await postgresFor(t)),
   embedded: await recordsEmbedded(t),
 }
+const runs = 50
 
 for (const [name, open] of Object.entries(databases))
   t.test(name, async (t) => {
+    t.test('whatever changes, the tables are what the ledger tells', (t) => histories(t, open))
     t.test('20 writers at once follow each other', (t) => manyWriters(t, open))
     t.test('a reader never sees half of a change', (t) => readers(t, open))
     t.test('a crash after any statement leaves nothing half done', (t) => crashes(t, open))
   })
+
+/** The ledger's rows, played again on nothing, are the tables: each record, time and row version. */
+async function histories(t: Test, open: OpenRecords): Promise<void> {
+  const under = await open(t)
+  const property = fc.asyncProperty(anyHistory, async (history) => {
+    const { store, another } = await under.next()
+    const stores = [store, another()]
+    let model = emptyModel()
+    for (const [n, wishes] of history.entries()) model = await makeChange(stores[n % 2]!, model, wishes)
+
+    const replayed = emptyModel()
+    const { items } = await store.ledger.list({ after: null, limit: 1000, about: null })
+    for (const entry of items.toReversed()) replay(replayed, entry)
+    same(replayed, model)
+
+    const { upstreams, restrictions, version, evictionAsked } = model
+    const { ledgerHash, nowMs, ...content } = await store.fleet.read()
+    const live = [...upstreams.values()].filter(({ state }) => state !== 'deleted')
+    same(content, { version, evictionAsked, upstreams: live.toSorted(byId), restrictions })
+    for (const upstream of upstreams.values()) same(await store.upstreams.read(upstream.id), upstream)
+    same(await store.ledger.verify(), { ok: true, entries: items.length, version, hash: ledgerHash })
+    ok(items.every(({ atMs }) => atMs <= nowMs))
+  })
+  await fc.assert(property, { numRuns: runs })
+}
+
+/** @returns the model after it; the same where it clashes with an id that is there, as the store must say */
+async function makeChange(store: RecordStore, model: Model, wishes: readonly Wish[]): Promise<Model> {
+  const { steps, isClash } = changeOf(model, wishes)
+  const change = store.fleet.change({ author, decide: () => ({ steps, answer: null }) })
+  const outcome = await change.catch((error: unknown) => {
+    if (isControlError(error, 'conflict')) return null
+    throw error
+  })
+  same(outcome === null, isClash)
+  if (outcome === null || steps.length === 0) return model
+  const raises = steps.map((step) => (step.kind === 'version_raised' ? step.above : 0))
+  same(outcome.version, Math.max(model.version, ...raises) + 1)
+  const entry = await store.ledger.read(outcome.version)
+  same(entry?.steps, steps)
+  const after = structuredClone(model)
+  replay(after, { version: outcome.version, atMs: entry!.atMs, steps })
+  return after
+}
+
+function byId(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1
+}
+
+/** Throws, so that fast-check finds the smallest history. */
+function same(actual: unknown, expected: unknown): void {
+  deepStrictEqual(actual, expected)
+}
 
 async function manyWriters(t: Test, open: OpenRecords): Promise<void> {
   const { store, another } = await open(t)
   const stores = [store, another()]
   const changesEach = 5
   const versions: number[] = []
+  const seen: number[] = []
 
   /** Each takes the next number, which two at once would both take if they did not see each other. */
   async function write(store: RecordStore): Promise<void> {
@@ -47,7 +114,7 @@ async function manyWriters(t: Test, open: OpenRecords): Promise<void> {
           answer: version,
         }),
       })
-      t.equal(version, answer + 1)
+      seen.push(answer)
       versions.push(version)
     }
   }
@@ -58,6 +125,11 @@ async function manyWriters(t: Test, open: OpenRecords): Promise<void> {
     versions.toSorted((a, b) => a - b),
     all,
     'each version once, none left out',
+  )
+  t.same(
+    seen,
+    versions.map((version) => version - 1),
+    'each saw the one before',
   )
   t.match(await store.ledger.verify(), { ok: true, entries: all.length, version: all.length })
   const { items } = await store.ledger.list({ after: null, limit: 1000, about: null })
