@@ -9,6 +9,8 @@ export type StoreLimits = {
   readonly sweptPerPin: number
   /** The report of a gateway that is silent for this long is forgotten. Longer than any drain deadline. */
   readonly reportKeptMs: number
+  /** Reports of jobs that wait to be written down, while there is no control, say. */
+  readonly waitingReports: number
 }
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -18,4 +20,5 @@ export const storeLimits: StoreLimits = {
   laneUnusedMs: dayMs,
   sweptPerPin: 4,
   reportKeptMs: dayMs,
+  waitingReports: 10_000,
 }

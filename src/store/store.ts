@@ -130,6 +130,28 @@ export interface Heartbeats {
   list(): Promise<readonly StoredReport[]>
 }
 
+/** What a job says of its upstream, on its way from the gateway to the records. */
+export type WaitingReport = {
+  /** A UUID: a report that comes twice is one. */
+  readonly id: string
+  readonly job: Job
+  /** Null where the job was not pinned. */
+  readonly upstream: string | null
+  readonly outcome: string
+  /** When it came, by the store's clock. */
+  readonly atMs: number
+}
+
+/** Gateways know no database, so reports wait here until a control has written them down. */
+export interface Reports {
+  /** @returns false where as many wait as there is room for */
+  add(report: Omit<WaitingReport, 'atMs'>): Promise<boolean>
+  /** Some of those that wait, `limit` at most. */
+  waiting(limit: number): Promise<WaitingReport[]>
+  /** They are written down. */
+  remove(ids: readonly string[]): Promise<void>
+}
+
 export type PinLife = {
   /** A pin ends this long after its last use. */
   readonly idleMs: number
@@ -143,6 +165,7 @@ export interface TrafficStore {
   readonly snapshots: Snapshots
   readonly heartbeats: Heartbeats
   readonly feed: Feed
+  readonly reports: Reports
   /** Resolves when the store answers now; throws `store_unavailable` when not. */
   ping(): Promise<void>
   close(): Promise<void>

@@ -7,6 +7,7 @@ import type { PinLife, TrafficStore } from '../store.ts'
 import { makeMemoryFeed } from './feed.ts'
 import { makeMemoryHeartbeats } from './heartbeats.ts'
 import { makeMemoryPins } from './pins.ts'
+import { makeMemoryReports } from './reports.ts'
 import { makeRings } from './rings.ts'
 import { makeMemorySnapshots } from './snapshot.ts'
 
@@ -25,6 +26,7 @@ export function openMemoryStore({ life, now, limits = storeLimits }: MemoryOptio
     feed,
     snapshots,
     pins: makeMemoryPins({ rings, fleet, feed, life, now, limits }),
+    reports: makeMemoryReports({ now, limits }),
     heartbeats: makeMemoryHeartbeats({ fleet, now, limits }),
     async ping() {},
     async close() {},

@@ -16,6 +16,8 @@ export function makeKeys(fleet: string) {
     counts: `${prefix}:counts`,
     /** hash: gateway -> its newest report */
     gateways: `${prefix}:gateways`,
+    /** hash: report -> what a job says of its upstream, until a control has written it down */
+    reports: `${prefix}:reports`,
     /** channel: a JSON notice for each pin that ends before its time (lua/release-pin.lua) */
     feed: `${prefix}:feed`,
     /** hash: lane -> version and length of its ring */

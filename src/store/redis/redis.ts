@@ -8,6 +8,7 @@ import { makeRedisFeed } from './feed.ts'
 import { makeRedisHeartbeats } from './heartbeats.ts'
 import { makeKeys } from './keys.ts'
 import { makeRedisPins } from './pins.ts'
+import { makeRedisReports } from './reports.ts'
 import { makeScripts } from './scripts.ts'
 import { makeRedisSnapshots } from './snapshot.ts'
 
@@ -38,6 +39,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Traffi
     pins: makeRedisPins({ client, scripts, keys, life, limits }),
     snapshots: makeRedisSnapshots({ client, scripts, keys }),
     heartbeats: makeRedisHeartbeats({ client, scripts, keys, limits }),
+    reports: makeRedisReports({ client, scripts, keys, limits }),
     feed,
     async ping() {
       await client.ask((redis) => redis.ping())

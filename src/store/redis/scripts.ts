@@ -41,6 +41,7 @@ const table = {
   'sweep-pins': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry', 'counts'], args: ['limit'] },
   publish: { pieces: [], keys: ['fleet'], args: ['version', 'snapshot', 'upstreams'] },
   beat: { pieces: ['clock'], keys: ['gateways', 'fleet'], args: ['id', 'report', 'reportKeptMs'] },
+  'add-report': { pieces: ['clock'], keys: ['reports'], args: ['id', 'report', 'waitingReports'] },
 } as const satisfies {
   [script: string]: { pieces: readonly string[]; keys: readonly string[]; args: readonly string[] }
 }
