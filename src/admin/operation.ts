@@ -24,6 +24,7 @@ type Said = {
 const refusalTexts = {
   400: 'bad_request: the detail names the field and what is allowed',
   401: 'unauthorized: the bearer token is missing or wrong',
+  403: 'forbidden: no token is configured, and a page of another site has sent it',
   404: 'not_found',
   409: 'conflict, in_use, names_nothing, lane_without_upstream or idempotency_in_flight',
   413: 'bad_request: the body is too large',
@@ -56,7 +57,7 @@ export function reading(said: Said): FastifySchema {
 
 /** A POST, PUT or DELETE: takes `reason`, Idempotency-Key and X-Actor beside its own. */
 export function changing({ query = {}, ...said }: Said): FastifySchema {
-  const refusals: Status[] = [400, 401, 409, 413, 415, 422, 500, 503]
+  const refusals: Status[] = [400, 401, 403, 409, 413, 415, 422, 500, 503]
   return {
     ...operation(
       { ...said, query: { ...query, reason: Type.Optional(reason) } },

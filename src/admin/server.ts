@@ -1,11 +1,12 @@
 // The HTTP API for people, probes and scrapers. Every answer that is not a success is an RFC 9457 problem document.
 // What it takes and answers stands in schemas (operation.ts), which also make the OpenAPI document.
 
-import fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
-import type { AddressInfo } from 'node:net'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Registry } from 'prom-client'
 import { ControlError } from '../errors.ts'
-import { isAuthorized } from './auth.ts'
+import { isAuthorized, isFromOtherSite } from './auth.ts'
+import { answerClientError } from './client-error.ts'
 import type { ControlParts } from './control-parts.ts'
 import { answerNotFound } from './not-found.ts'
 import { addOpenapi, addOpenapiRoute } from './openapi.ts'
@@ -25,17 +26,19 @@ type Parts = {
   readonly health: Health
   readonly jobs: Jobs
   /** Null: this process is a gateway only. */
-  readonly control?: ControlParts | null
+  readonly control: ControlParts | null
   /** Hears of errors that nobody foresaw; the answer tells nothing of them. */
   readonly failed?: (error: unknown) => void
 }
 
 /** A restriction may name 1,000 upstreams by ids of 128 characters. */
 const maxBodyBytes = 256 * 1024
+/** Until the last byte of a request is there. */
+const maxRequestMs = 30_000
 
 export type AdminServer = ReturnType<typeof makeAdminServer>
 
-export function makeAdminServer({ token, metrics, health, jobs, control = null, failed }: Parts) {
+export function makeAdminServer({ token, metrics, health, jobs, control, failed }: Parts) {
   const sendError = (reply: FastifyReply, error: unknown) => {
     const { problem, retryAfterS } = refusalOf(error)
     if (problem.status === 500) failed?.(error)
@@ -50,6 +53,8 @@ export function makeAdminServer({ token, metrics, health, jobs, control = null, 
     schemaErrorFormatter: validationError,
     bodyLimit: maxBodyBytes,
     forceCloseConnections: true,
+    requestTimeout: maxRequestMs,
+    clientErrorHandler: (error, socket) => answerClientError(error, socket as Socket),
     // A job id has up to 128 characters, each of which may be written in three.
     routerOptions: { maxParamLength: 3 * 128 },
     // What the router itself refuses, such as a path that cannot be decoded.
@@ -62,16 +67,10 @@ export function makeAdminServer({ token, metrics, health, jobs, control = null, 
   app.addHook('onRequest', async (request, reply) => {
     // The route that was found, not what was written: `/%761/jobs/a` and `http://h/v1/jobs/a` lead there too.
     const path = request.routeOptions.url ?? request.url
-    if (!path.startsWith('/v1/') || isAuthorized(request.headers.authorization, token)) return
-    reply.header('www-authenticate', 'Bearer')
-    return sendProblem(
-      reply,
-      problem(
-        401,
-        'unauthorized',
-        'The admin API asks for its bearer token: Authorization: Bearer <ADMIN_TOKEN>.',
-      ),
-    )
+    const refusal = path.startsWith('/v1/') ? refusalFor(request, token) : null
+    if (refusal === null) return
+    if (refusal.status === 401) reply.header('www-authenticate', 'Bearer')
+    return sendProblem(reply, refusal)
   })
   app.addHook('preValidation', async ({ body, routeOptions: { schema } }) => {
     if (!schema?.body && hasContent(body))
@@ -99,12 +98,25 @@ export function makeAdminServer({ token, metrics, health, jobs, control = null, 
   }
 }
 
+/** Before anything of the body is read. */
+function refusalFor({ method, headers }: FastifyRequest, token: string | null): Problem | null {
+  if (!isAuthorized(headers.authorization, token)) {
+    const detail = 'The admin API asks for its bearer token: Authorization: Bearer <ADMIN_TOKEN>.'
+    return problem(401, 'unauthorized', detail)
+  }
+  const changes = method !== 'GET' && method !== 'HEAD'
+  if (token !== null || !changes || !isFromOtherSite(headers)) return null
+  const detail =
+    'This request comes from a page of another site. Where no ADMIN_TOKEN is set, that is refused.'
+  return problem(403, 'forbidden', detail)
+}
+
 function addControlRoutes(app: FastifyInstance, jobs: Jobs, control: ControlParts): void {
   const { records } = control
   addUpstreams(app, control)
   addRestrictions(app, control)
   addExplain(app, control)
-  if (jobs.release) addJobRelease(app, jobs, jobs.release, records.keys)
+  addJobRelease(app, jobs, records.keys)
   addReports(app, { pins: jobs.pins, records })
   addLedger(app, records.ledger)
 }

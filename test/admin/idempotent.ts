@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { fingerprintOf } from '../../src/admin/idempotent.ts'
 import { ControlError } from '../../src/errors.ts'
 import type { Pin } from '../../src/types.ts'
-import { makeAdmin } from '../fixtures/admin.ts'
+import { makeAdmin, noJobs } from '../fixtures/admin.ts'
 import { databaseAway, makeControl, upstreamRecord } from '../fixtures/admin-control.ts'
 import { makeMemoryKeys } from '../fixtures/memory-keys.ts'
 
@@ -106,13 +106,11 @@ t.test('a release is kept after it is done', async (t) => {
   const job = { id: 'job-1', type: null, institution: null }
   const pin: Pin = { job, upstreamId: 'up-1', freshBy: null, pinnedAtMs: 0, expiresAtMs: 1 }
   const jobs = {
-    pins: { read: async () => null },
+    ...noJobs,
     release: async () => {
       releases += 1
       return releases === 1 ? pin : null
     },
-    upstream: () => null,
-    tunnels: () => 0,
   }
   const request = { method: 'DELETE' as const, url: '/v1/jobs/job-1', headers: { 'idempotency-key': 'k1' } }
 

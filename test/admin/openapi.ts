@@ -9,12 +9,6 @@ const routes: { url: string; method: string }[] = []
 const { app } = makeAdmin(t, {
   token: 's3cret',
   control: makeControl().control,
-  jobs: {
-    pins: { read: async () => null },
-    release: async () => null,
-    upstream: () => null,
-    tunnels: () => 0,
-  },
 })
 app.addHook('onRoute', ({ url, method }) => {
   for (const one of [method].flat()) if (one !== 'HEAD') routes.push({ url, method: one })

@@ -2,19 +2,18 @@ import { request } from 'node:http'
 import t, { type Test } from 'tap'
 import { GatewayError } from '../../src/errors.ts'
 import type { Pin } from '../../src/types.ts'
-import { makeAdmin } from '../fixtures/admin.ts'
+import { makeAdmin, noJobs } from '../fixtures/admin.ts'
 import { makeControl } from '../fixtures/admin-control.ts'
 import { openSocket } from '../fixtures/raw-client.ts'
 import { readAnswer } from '../fixtures/raw-answer.ts'
 
 const failing = (error: unknown) => ({
+  ...noJobs,
   pins: {
     read: async () => {
       throw error
     },
   },
-  upstream: () => null,
-  tunnels: () => 0,
 })
 
 const pin: Pin = {
@@ -24,7 +23,7 @@ const pin: Pin = {
   pinnedAtMs: 0,
   expiresAtMs: 0,
 }
-const oneJob = { pins: { read: async () => pin }, upstream: () => null, tunnels: () => 0 }
+const oneJob = { ...noJobs, pins: { read: async () => pin } }
 
 t.test('with a token', async (t) => {
   const { app } = makeAdmin(t, { token: 's3cret', jobs: oneJob })
@@ -158,6 +157,38 @@ t.test('who has no token is told before anything else', async (t) => {
     t.equal(answer.statusCode, 401, `${method} ${url}`)
   }
   t.strictSame(calls, [])
+})
+
+t.test('no byte of a body is awaited of who may not send one', async (t) => {
+  const server = makeAdmin(t, { token: 's3cret', control: makeControl().control })
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0 })
+  const client = await openSocket({ gatewayPort: port })
+  t.teardown(() => client.destroy())
+  client.write(
+    'POST /v1/upstreams HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n',
+  )
+  t.equal((await readAnswer(client, 'POST')).status, 401)
+})
+
+t.test('without a token, a page of another site changes nothing', async (t) => {
+  const { control, calls } = makeControl()
+  const request = { method: 'POST' as const, url: '/v1/upstreams/up-1/quarantine' }
+  const fromElsewhere = { 'sec-fetch-site': 'cross-site', origin: 'http://elsewhere.example' }
+  const { app } = makeAdmin(t, { control })
+  const refused = await app.inject({ ...request, headers: fromElsewhere })
+  t.equal(refused.statusCode, 403)
+  t.match(refused.json(), { code: 'forbidden', detail: /another site/ })
+  t.strictSame(calls, [])
+  const looking = await app.inject({ url: '/v1/upstreams', headers: fromElsewhere })
+  t.equal(looking.statusCode, 200, 'its browser shows it no answer')
+  t.equal(looking.headers['access-control-allow-origin'], undefined)
+  const { app: guarded } = makeAdmin(t, { control, token: 's3cret' })
+  const headers = { ...fromElsewhere, authorization: 'Bearer s3cret' }
+  t.equal(
+    (await guarded.inject({ ...request, headers })).statusCode,
+    200,
+    'who has the token may be anywhere',
+  )
 })
 
 t.test('metrics are told in the words of Prometheus', async (t) => {

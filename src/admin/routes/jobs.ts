@@ -17,8 +17,8 @@ type Params = { readonly id: string }
 
 export type Jobs = {
   readonly pins: Pick<Pins, 'read'>
-  /** Ends the pin; answers what it was, null where there was none. Left out: by this process nothing is released. */
-  readonly release?: (jobId: string) => Promise<Pin | null>
+  /** Ends the pin; answers what it was, null where there was none. */
+  readonly release: (jobId: string) => Promise<Pin | null>
   readonly upstream: (id: string) => Upstream | null
   /** Open tunnels of the job in this process. */
   readonly tunnels: (jobId: string) => number
@@ -38,8 +38,7 @@ export function addJobs(app: FastifyInstance, { pins, upstream, tunnels }: Jobs)
 
 export function addJobRelease(
   app: FastifyInstance,
-  { upstream, tunnels }: Jobs,
-  release: (jobId: string) => Promise<Pin | null>,
+  { release, upstream, tunnels }: Jobs,
   keys: IdempotencyKeys,
 ): void {
   app.delete<{ Params: Params }>(

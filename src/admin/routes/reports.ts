@@ -1,5 +1,6 @@
 // What operators say of a job's upstream, and what was said before.
 
+import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { authorOf } from '../author.ts'
@@ -43,7 +44,9 @@ export function addReports(app: FastifyInstance, { pins, records: { keys, report
       return actOnce({ request, reply, keys }, async () => {
         const pin = await pins.read(id)
         const { type = null, institution = null } = pin?.job ?? {}
-        await reports.add({ jobId: id, type, institution, upstream: pin?.upstreamId ?? null, outcome, actor })
+        const upstream = pin?.upstreamId ?? null
+        const said = { jobId: id, type, institution, upstream, outcome, actor, atMs: null }
+        await reports.add([{ ...said, id: randomUUID() }])
         return { status: 202, location: null, body: { accepted: true } }
       })
     },

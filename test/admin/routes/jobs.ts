@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Pin } from '../../../src/types.ts'
-import { makeAdmin } from '../../fixtures/admin.ts'
+import { makeAdmin, noJobs } from '../../fixtures/admin.ts'
 import { databaseAway, makeControl } from '../../fixtures/admin-control.ts'
 import { makeUpstream } from '../../fixtures/upstream.ts'
 
@@ -14,6 +14,7 @@ const pinOf = (id: string): Pin => ({
 const upstream = makeUpstream({ id: 'up-1', host: '10.0.0.5', egressIp: '203.0.113.7' })
 
 const jobs = {
+  ...noJobs,
   pins: { read: async (id: string) => (id.startsWith('job') ? pinOf(id) : null) },
   upstream: (id: string) => (id === 'up-1' ? upstream : null),
   tunnels: () => 2,

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { JobReport } from '../../../src/store/records.ts'
 import type { Pin } from '../../../src/types.ts'
 import { GatewayError } from '../../../src/errors.ts'
-import { makeAdmin } from '../../fixtures/admin.ts'
+import { makeAdmin, noJobs } from '../../fixtures/admin.ts'
 import { databaseAway, makeControl } from '../../fixtures/admin-control.ts'
 
 const pin: Pin = {
@@ -25,7 +25,7 @@ function setUp(said: { add?: (report: JobReport) => Promise<void>; read?: () => 
   return {
     added,
     control: makeControl({ records: { reports } }).control,
-    jobs: { pins, upstream: () => null, tunnels: () => 0 },
+    jobs: { ...noJobs, pins },
   }
 }
 const report = (id: string, payload: object, headers = {}) => ({
