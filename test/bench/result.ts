@@ -1,13 +1,13 @@
 // A tiny run from end to end, and what is kept of it.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir, hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { makePinsCase } from '../../bench/cases/pins.ts'
 import { describeMachine, findCommit, findVersions } from '../../bench/fixtures/machine.ts'
 import { differences, figureTable } from '../../bench/fixtures/report.ts'
-import { readResult, resultName, toJson, type Result } from '../../bench/fixtures/result.ts'
+import { readResult, resultName, saveResult, type Result } from '../../bench/fixtures/result.ts'
 import { runCase } from '../../bench/fixtures/run-case.ts'
 
 const tinyPins = makePinsCase({
@@ -19,6 +19,12 @@ const tinyPins = makePinsCase({
   pinsPerRound: 50,
 })
 const pace = { rounds: 3, seconds: 60, warmUpSeconds: 0 }
+
+async function folderFor(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'lanekeeper-bench-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
 
 async function tinyResult(): Promise<Result> {
   const never = new AbortController().signal
@@ -34,11 +40,9 @@ async function tinyResult(): Promise<Result> {
 
 t.test('a result is kept with machine, commit and versions, and read again', async (t) => {
   const result = await tinyResult()
-  const text = toJson(result)
-  const folder = await mkdtemp(join(tmpdir(), 'lanekeeper-bench-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
-  await writeFile(join(folder, 'result.json'), text)
-  const read = await readResult(join(folder, 'result.json'))
+  const file = await saveResult(result, 'result.json', join(await folderFor(t), 'not yet there'))
+  const read = await readResult(file)
+  const text = await readFile(file, 'utf8')
 
   t.same(Object.keys(read), ['format', 'at', 'commit', 'dirty', 'machine', 'versions', 'cases'])
   t.same(Object.keys(read.machine), ['cpu', 'cores', 'memoryGb', 'os'])
@@ -71,14 +75,13 @@ t.test('numbers are kept with the digits that a measurement has', async (t) => {
   const result = await tinyResult()
   const values = [12_345.678, 0.001_234_56, 3, 1_234_567]
   const figures = [{ name: 'a', unit: 'us', better: 'less' as const, values }]
-  const kept = JSON.parse(toJson({ ...result, cases: [{ name: 'one', settings: {}, figures }] })) as Result
-  t.same(kept.cases[0]!.figures[0]!.values, [12_350, 0.001_235, 3, 1_234_567])
+  const cases = [{ name: 'one', settings: {}, figures }]
+  const file = await saveResult({ ...result, cases }, 'result.json', await folderFor(t))
+  t.same((await readResult(file)).cases[0]!.figures[0]!.values, [12_350, 0.001_235, 3, 1_234_567])
 })
 
 t.test('what is no result is refused in words', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'lanekeeper-bench-'))
-  t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const file = join(folder, 'old.json')
+  const file = join(await folderFor(t), 'old.json')
   await t.rejects(readResult(file), { message: /old\.json cannot be read \(ENOENT\)/ })
   for (const text of ['', 'null', '{}', '{"format":2}', '[1]']) {
     await writeFile(file, text)
