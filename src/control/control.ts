@@ -15,6 +15,7 @@ import { bringUp } from './bring-up.ts'
 import { makeRestrictionEdits } from './edit-restrictions.ts'
 import { makeUpstreamEdits, type Load } from './edit-upstreams.ts'
 import { makeEvictions } from './evict.ts'
+import { makeReportCollector } from './collect-reports.ts'
 import { makePublisher } from './publish.ts'
 
 /** Expired pins that one pass removes; each pin call removes a few more. */
@@ -47,6 +48,7 @@ export function makeControl(parts: Parts) {
   const { fleet, upstreams } = records
   const publisher = makePublisher({ fleet, snapshots: store.snapshots, events })
   const evict = makeEvictions({ fleet, pins: store.pins, snapshots: store.snapshots, events })
+  const collectReports = makeReportCollector({ waiting: store.reports, records: records.reports })
   const storePresence = makeStorePresence(events)
   const databasePresence = makeDatabasePresence(events)
   const stopping = new AbortController()
@@ -151,8 +153,10 @@ export function makeControl(parts: Parts) {
       const sweep = () => storePresence.during(() => store.pins.sweep(sweepLimit))
       const forgetKeys = () => databasePresence.during(() => records.keys.sweep())
       publishing = startLoop('publish', publish, { everyMs, gapMs, events })
+      const collect = () => storePresence.during(() => databasePresence.during(collectReports))
       loops = [
         publishing,
+        startLoop('collect reports', collect, { everyMs, events }),
         startLoop('sweep', sweep, { everyMs, events }),
         startLoop('forget keys', forgetKeys, { everyMs: hourMs, events }),
       ]

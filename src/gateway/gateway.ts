@@ -1,5 +1,6 @@
 // The data plane of one process, put together: what `main` starts and stops.
 
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -149,7 +150,15 @@ export function makeGateway({
     connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
     upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
     forward: makeForward(roads),
-    jobApi: makeJobApi({ readJob: (req) => readJob(req, true), pinning, known, fleet, events }),
+    jobApi: makeJobApi({
+      readJob: (req) => readJob(req, true),
+      pinning,
+      known,
+      fleet,
+      reports: store.reports,
+      events,
+      newId: randomUUID,
+    }),
   })
 
   let loops: Loop[] = []

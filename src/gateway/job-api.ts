@@ -8,6 +8,7 @@ import { presentJob } from '../routing/present-job.ts'
 import type { FleetView } from '../routing/fleet-view.ts'
 import type { KnownPins } from '../routing/known-pins.ts'
 import type { Pinning } from '../routing/pin.ts'
+import type { Reports } from '../store/store.ts'
 import type { Job } from '../types.ts'
 import { asGatewayError, refuseResponse } from './refuse.ts'
 
@@ -20,10 +21,13 @@ type Parts = {
   readonly pinning: Pinning
   readonly known: KnownPins
   readonly fleet: FleetView
+  readonly reports: Reports
   readonly events: Events
+  /** A UUID, never the same again. */
+  readonly newId: () => string
 }
 
-export function makeJobApi({ readJob, pinning, known, fleet, events }: Parts) {
+export function makeJobApi({ readJob, pinning, known, fleet, reports, events, newId }: Parts) {
   const routes: {
     readonly [route: string]: (req: IncomingMessage, res: ServerResponse, job: Job) => Promise<void>
   } = {
@@ -45,7 +49,9 @@ export function makeJobApi({ readJob, pinning, known, fleet, events }: Parts) {
     async 'POST /v1/job/report'(req, res, job) {
       const outcome = readOutcome(await readBody(req))
       const pin = await pinning.read(job.id)
-      events.emit('job_reported', { job, upstream: pin?.upstreamId ?? null, outcome })
+      const report = { job: pin?.job ?? job, upstream: pin?.upstreamId ?? null, outcome }
+      if (!(await reports.add({ id: newId(), ...report }))) throw tooManyWait()
+      events.emit('job_reported', report)
       sendJson(res, 202, { accepted: true })
     },
   }
@@ -59,6 +65,12 @@ export function makeJobApi({ readJob, pinning, known, fleet, events }: Parts) {
       refuseResponse(req, res, asGatewayError(error), requestId)
     }
   }
+}
+
+function tooManyWait(): GatewayError {
+  return new GatewayError('rate_limited', {
+    detail: 'Too many reports wait to be written down by a control process; try again later.',
+  })
 }
 
 function unknownRoute(): GatewayError {

@@ -206,17 +206,23 @@ export interface IdempotencyKeys {
 
 /** What a job says of its upstream. */
 export type JobReport = {
+  /** A UUID: a report that is added twice is one. */
+  readonly id: string
   readonly jobId: string
   readonly type: string | null
   readonly institution: string | null
   /** Null where the job was not pinned. */
   readonly upstream: string | null
   readonly outcome: string
+  /** `job`, or an operator. */
   readonly actor: string
+  /** When it was said; null: now, by the database's clock. */
+  readonly atMs: number | null
 }
 
 export interface JobReports {
-  add(report: JobReport): Promise<void>
+  /** In one statement; those that are there already are passed over. */
+  add(reports: readonly JobReport[]): Promise<void>
   /** Of one job, newest first. */
   list(jobId: string, limit: number): Promise<readonly (JobReport & { readonly atMs: number })[]>
 }

@@ -5,6 +5,7 @@ import { startLanekeeper } from '../fixtures/processes.ts'
 import { basic, connectThrough, getThrough } from '../fixtures/raw-client.ts'
 import { adminGet } from '../fixtures/readings.ts'
 import { establishing, startScriptedUpstream } from '../fixtures/scripted-upstream.ts'
+import { until } from '../fixtures/until.ts'
 import { writeSettings } from '../fixtures/settings-file.ts'
 
 const target = '127.0.0.1:4433'
@@ -43,7 +44,12 @@ async function startAll(t: Test) {
       body: text === '' ? null : (JSON.parse(text) as { [key: string]: unknown }),
     }
   }
-  return { gateway, gatewayPort: gateway.gatewayPort!, ask }
+  const open = async () => {
+    const userinfo = 'job=42,type=payment:t0ken'
+    const { socket } = await connectThrough({ gatewayPort: gateway.gatewayPort!, target, userinfo })
+    t.teardown(() => socket.destroy())
+  }
+  return { gateway, gatewayPort: gateway.gatewayPort!, ask, open }
 }
 
 t.test('a job asks where it is pinned, and releases itself', async (t) => {
@@ -105,9 +111,25 @@ t.test(
   },
 )
 
-t.test('a job reports how the target treated it', async (t) => {
-  const { ask } = await startAll(t)
+t.test('a job reports how the target treated it, and operators can read it', async (t) => {
+  const { ask, gateway, open } = await startAll(t)
+  t.equal((await ask('POST', '/v1/job/report', { body: '{"outcome":"captcha"}' })).status, 202)
+  await open()
   t.equal((await ask('POST', '/v1/job/report', { body: '{"outcome":"blocked"}' })).status, 202)
+  const reports = await until('both are written down', async () => {
+    const { items } = JSON.parse((await adminGet(gateway, '/v1/jobs/42/reports')).body) as {
+      items: unknown[]
+    }
+    return items.length === 2 && items
+  })
+  t.match(
+    reports,
+    [
+      { outcome: 'blocked', upstream: 'up-1', type: 'payment', institution: null, actor: 'job' },
+      { outcome: 'captcha', upstream: null, type: 'payment' },
+    ],
+    'newest first',
+  )
   for (const body of [
     '',
     'blocked',

@@ -4,13 +4,18 @@ import type { JobReport, JobReports } from '../records.ts'
 import type { Db } from './db.ts'
 import { queries } from './queries.ts'
 
-type ReportRow = Omit<JobReport, 'jobId'> & { readonly job_id: string; readonly at: Date }
+type ReportRow = Omit<JobReport, 'jobId' | 'atMs'> & { readonly job_id: string; readonly at: Date }
 
 export function makeJobReports({ db, fleet }: { db: Db; fleet: string }): JobReports {
   return {
-    async add({ jobId, type, institution, upstream, outcome, actor }) {
-      const values = [fleet, jobId, type, institution, upstream, outcome, actor]
-      await db.query(queries['add-job-report'], values)
+    async add(reports) {
+      const rows = reports.map(({ jobId, atMs, ...same }, position) => ({
+        ...same,
+        position,
+        job_id: jobId,
+        at: atMs === null ? null : new Date(atMs).toISOString(),
+      }))
+      await db.query(queries['add-job-reports'], [fleet, JSON.stringify(rows)])
     },
 
     async list(jobId, limit) {

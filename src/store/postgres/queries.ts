@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 const names = [
   'abandon-key',
   'add-fleet',
-  'add-job-report',
+  'add-job-reports',
   'add-restrictions',
   'add-upstreams',
   'all-restrictions',

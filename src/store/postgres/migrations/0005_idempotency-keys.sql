@@ -8,8 +8,8 @@ create table idempotency_keys (
   token text not null,
   created_at timestamptz(3) not null,
   claimed_at timestamptz(3) not null,
-  -- {"format", "status", "location", "body"}; null while the request is under way.
-  answer jsonb,
+  -- {"format", "status", "location", "body"}; null while the request is under way. As text: it is given again as it was.
+  answer json,
   primary key (fleet, key)
 );
 

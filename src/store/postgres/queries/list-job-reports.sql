@@ -1,6 +1,7 @@
 -- What one job has said, newest first.
 -- $1 fleet  $2 job  $3 rows at most
 select
+  id,
   at,
   job_id,
   type,
