@@ -16,7 +16,11 @@ const job = {
 async function run(t: Test, script: readonly [Answer, ...Answer[]], ...words: string[]) {
   const { url, asked } = await startScriptedApi(t, ...script)
   const ran = await runHere(['jobs', ...words], { ADMIN_URL: url })
-  return { ...ran, asked: asked.map(({ method, path, body }) => [method, path, body]) }
+  return {
+    ...ran,
+    asked: asked.map(({ method, path, body }) => [method, path, body]),
+    keys: asked.map(({ headers }) => headers['idempotency-key']),
+  }
 }
 
 t.test('a job is shown with its upstream', async (t) => {
@@ -32,7 +36,7 @@ t.test('a job is released, while PostgreSQL is away, too', async (t) => {
   t.equal(out, 'Job a:1 is released from upstream up-1.\n')
   const away = await run(t, [problem(503, 'database_unavailable', 2), json(job)], 'release', 'a:1')
   t.equal(away.code, 0)
-  t.equal(away.asked.length, 2)
+  t.match(away.keys, [/./, undefined])
 })
 
 t.test('an outcome is reported, and nothing else than an outcome', async (t) => {
