@@ -151,6 +151,12 @@ function contradictions(config: Config): string[] {
   if (config['gateway.port'] !== 0 && config['gateway.port'] === config['admin.port']) {
     found.push(`admin.port (ADMIN_PORT): ${config['admin.port']} is the gateway's port too; choose another`)
   }
+  if (config.role !== 'gateway' && config['admin.token'] === null && !isLoopback(config['admin.host'])) {
+    found.push(
+      `admin.host (ADMIN_HOST): "${config['admin.host']}" lets others reach the admin API, which can change the fleet: ` +
+        'set admin.token (ADMIN_TOKEN), or bind it to 127.0.0.1',
+    )
+  }
   if (config['pins.idleMs'] > config['pins.maxLifeMs'])
     found.push('pins.idleMs: is longer than pins.maxLifeMs')
   found.push(
@@ -167,6 +173,10 @@ function contradictions(config: Config): string[] {
     ),
   )
   return found
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 function repeated(key: string, rows: readonly { readonly id: string }[]): string[] {

@@ -206,6 +206,7 @@ t.test('settings that contradict each other', async (t) => {
     ['more than one worker', { GATEWAY_WORKERS: '2' }, /GATEWAY_WORKERS.*more gateways on one Redis/],
     ['static without a list', { PROVIDER: 'static' }, /STATIC_UPSTREAMS.*at least one/],
     ['one port for both', { GATEWAY_PORT: '3129' }, /ADMIN_PORT.*3129/],
+    ['an admin API for everybody', { ADMIN_HOST: '0.0.0.0' }, /ADMIN_HOST.*"0\.0\.0\.0".*ADMIN_TOKEN/],
     ['an idle time longer than the longest life', { PIN_IDLE_MS: '100000000' }, /pins\.idleMs.*longer/],
     ['an upstream twice', { STATIC_UPSTREAMS: '10.0.0.5:1,10.0.0.5:1' }, /twice/],
   ]
@@ -214,6 +215,14 @@ t.test('settings that contradict each other', async (t) => {
     t.equal(problems.length, 1, name)
     t.match(problems[0], problem, name)
   }
+  for (const ADMIN_HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+    t.same(problemsOf({ ADMIN_HOST }), [], ADMIN_HOST)
+  t.same(problemsOf({ ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: 's3cret' }), [], 'with a token')
+  t.same(
+    problemsOf({ ADMIN_HOST: '0.0.0.0', ROLE: 'gateway', REDIS_URL: 'redis://h' }),
+    [],
+    'nothing to change there',
+  )
   t.same(problemsOf({ GATEWAY_PORT: '0', ADMIN_PORT: '0' }), [], 'two free ports differ')
   t.same(
     problemsOf({ ROLE: 'gateway', REDIS_URL: 'redis://h', PROVIDER: 'static' }),
