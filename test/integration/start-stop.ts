@@ -163,7 +163,7 @@ t.test(
       })
     const taken = run(['start'], {
       GATEWAY_PORT: String(lanekeeper.gatewayPort),
-      DATA_DIR: lanekeeper.dataDir,
+      DATA_DIR: t.testdir(),
     })
     t.equal(taken.status, 1)
     t.match(taken.stderr, /EADDRINUSE.*GATEWAY_PORT/)
