@@ -17,6 +17,8 @@ type Need = {
 
 const needs: readonly Need[] = [
   { what: 'Redis', program: 'redis-server', package: 'redis-server' },
+  // Debian keeps its servers of several versions apart, and off PATH.
+  { what: 'PostgreSQL', program: 'initdb', package: 'postgresql', folders: '/usr/lib/postgresql/*/bin' },
   { what: 'Tinyproxy', program: 'tinyproxy', package: 'tinyproxy-bin' },
 ]
 

@@ -10,6 +10,8 @@ export type PgliteThread = {
   readonly started: Promise<void>
   /** @throws ControlError database_unavailable where the thread has ended */
   ask(request: Question): Promise<WorkerAnswer>
+  /** Ends it for a reason that all who call are told. */
+  giveUp(reason: string): void
   /** At once, whatever it does. */
   end(): Promise<void>
 }
@@ -17,35 +19,46 @@ export type PgliteThread = {
 /** A request without its number. */
 export type Question = WorkerRequest extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never
 
+/** For its last words to be complete. */
+const lastWordsMs = 100
+
 type Open = { resolve(answer: WorkerAnswer): void; reject(error: ControlError): void }
 
 export function startThread(folder: string): PgliteThread {
-  const worker = new Worker(new URL('pglite-worker.ts', import.meta.url), { workerData: { folder } })
+  const file = new URL('pglite-worker.ts', import.meta.url)
+  // Options of the program, such as `--input-type`, may make no sense there.
+  const worker = new Worker(file, { workerData: { folder }, execArgv: [] })
   const open = new Map<number, Open>()
   const { promise: started, resolve: hasStarted, reject: cannotStart } = Promise.withResolvers<void>()
   started.catch(() => {})
   let ended: ControlError | null = null
   let lastId = 0
+  let lastWords = ''
 
-  function fail(reason: string): void {
-    ended ??= databaseUnavailable(reason)
+  function giveUp(reason: string): void {
+    ended ??= databaseUnavailable(`the embedded database has failed (${reason}); start Lanekeeper again`)
     cannotStart(ended)
     for (const { reject } of open.values()) reject(ended)
     open.clear()
+    void worker.terminate()
   }
 
   worker.on('message', (message: WorkerMessage) => {
     if (message === 'started') return hasStarted()
+    if ('lastWords' in message) return noteLastWords(message.lastWords)
     open.get(message.id)?.resolve(message)
     open.delete(message.id)
     // Only open calls keep the process alive.
     if (open.size === 0) worker.unref()
   })
-  worker.on('error', (error: unknown) => {
-    const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-    fail(`the embedded database has failed (${what}); start Lanekeeper again`)
-  })
-  worker.on('exit', () => fail('the embedded database has ended; start Lanekeeper again'))
+  worker.on('error', (error: unknown) => giveUp(error instanceof Error ? error.message : String(error)))
+  worker.on('exit', () => giveUp('its thread has ended'))
+
+  function noteLastWords(words: string): void {
+    if (lastWords === '') setTimeout(() => giveUp(lastWords), lastWordsMs)
+    lastWords = words
+  }
+
   worker.unref()
 
   return {
@@ -60,6 +73,8 @@ export function startThread(folder: string): PgliteThread {
       worker.postMessage({ ...question, id })
       return promise
     },
+
+    giveUp,
 
     async end() {
       worker.ref()

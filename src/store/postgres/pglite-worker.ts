@@ -5,6 +5,7 @@
 
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite, messages } from '@electric-sql/pglite'
 
@@ -13,7 +14,7 @@ export type WorkerRequest =
   | { readonly id: number; readonly kind: 'exec'; readonly sql: string }
   | { readonly id: number; readonly kind: 'close' }
 
-export type WorkerMessage = 'started' | WorkerAnswer
+export type WorkerMessage = 'started' | WorkerAnswer | { readonly lastWords: string }
 
 export type WorkerAnswer =
   | { readonly id: number; readonly rows: readonly (readonly Text[])[]; readonly columns: readonly Column[] }
@@ -29,7 +30,10 @@ export type SqlError = { readonly message: string; readonly code: string | undef
 }
 
 const port = parentPort!
-const db = await open((workerData as { folder: string }).folder)
+const lastWords = new Set<string>()
+/** Of what PGlite says; undefined for what nobody needs to know, such as errors that are answers too. */
+let previousKind: string | undefined
+const db = await open((workerData as { folder: string }).folder).catch(fail)
 const asText = textOf(db)
 port.on('message', (request: WorkerRequest) => void serve(request))
 port.postMessage('started' satisfies WorkerMessage)
@@ -40,10 +44,27 @@ async function open(folder: string): Promise<PGlite> {
   if (!existsSync(place)) {
     const unfinished = join(folder, 'postgres.new')
     rmSync(unfinished, { recursive: true, force: true })
-    await (await PGlite.create(unfinished)).close()
+    await (await PGlite.create(unfinished, { onStderr: listen })).close()
     renameSync(unfinished, place)
   }
-  return PGlite.create(place)
+  return PGlite.create(place, { onStderr: listen })
+}
+
+/** After such words PGlite may answer nothing more, not even with an error. The line after may explain them. */
+function listen(line: string): boolean {
+  const [, kind, text] = line.match(/\b(FATAL|PANIC|DETAIL): +(.*)/) ?? []
+  if (kind === 'FATAL' || kind === 'PANIC' || (kind === 'DETAIL' && previousKind !== undefined)) {
+    lastWords.add(text!)
+    port.postMessage({ lastWords: [...lastWords].join(': ') } satisfies WorkerMessage)
+  }
+  previousKind = kind
+  return false
+}
+
+/** PGlite throws what it likes, such as objects of its file system. */
+function fail(error: unknown): never {
+  const what = error instanceof Error ? error.message : inspect(error)
+  throw new Error([what, ...lastWords].join(': '), { cause: error })
 }
 
 async function serve(request: WorkerRequest): Promise<void> {
@@ -63,7 +84,7 @@ async function answerTo(request: WorkerRequest): Promise<WorkerAnswer> {
     else await db.close()
     return { id, rows: [], columns: [] }
   } catch (error) {
-    if (!(error instanceof messages.DatabaseError) || error.severity !== 'ERROR') throw error
+    if (!(error instanceof messages.DatabaseError) || error.severity !== 'ERROR') fail(error)
     return { id, error: fieldsOf(error) }
   }
 }

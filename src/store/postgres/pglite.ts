@@ -23,6 +23,8 @@ export type PgliteOptions = {
 
 /** 2 s for a new database on a machine that does nothing else (2026-11, 2 cores). */
 const startMs = 60_000
+/** A statement that was given up and is still not done after this long will never be. */
+const hungMs = 60_000
 /** What a server does by itself, this one does when told. Takes 0.1 s. */
 const transactionsBetweenCleanings = 2000
 
@@ -54,7 +56,7 @@ export async function openPglite({ folder, timeouts }: PgliteOptions): Promise<D
   async function afterTransaction(lastAnswer: Promise<unknown> | null): Promise<void> {
     try {
       if (lastAnswer !== null) {
-        await lastAnswer.catch(() => null)
+        await settled(lastAnswer)
         await tell(thread, 'rollback')
       }
       transactions += 1
@@ -64,6 +66,15 @@ export async function openPglite({ folder, timeouts }: PgliteOptions): Promise<D
     } catch {
       // The thread has ended: the next call is told so.
     }
+  }
+
+  async function settled(answer: Promise<unknown>): Promise<void> {
+    const hung = () => new Error(`a statement is not done after ${hungMs} ms`)
+    const done = answer.then(
+      () => null,
+      () => null,
+    )
+    await within(hungMs, done, hung).catch((error: Error) => thread.giveUp(error.message))
   }
 
   async function end(): Promise<void> {

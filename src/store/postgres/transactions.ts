@@ -1,5 +1,6 @@
 // Transactions on whatever can begin and end them: what is rolled back, what runs again, what is thrown.
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { isControlError } from '../../errors.ts'
 import type { Db, Row, Statements, TransactionOptions } from './db.ts'
 import { databaseUnavailable, isLostRace } from './failure.ts'
@@ -21,6 +22,7 @@ type Options = {
 type Work<T> = (statements: Statements) => Promise<T>
 
 const timesAgain = 3
+const pauseMs = 50
 
 export function makeDb({ connect, begin, close }: Options): Db {
   async function transaction<T>(work: Work<T>, options: TransactionOptions = {}): Promise<T> {
@@ -30,6 +32,8 @@ export function makeDb({ connect, begin, close }: Options): Db {
       } catch (error) {
         if (!(error instanceof LostRace)) throw error
         if (lost === timesAgain) throw databaseUnavailable('other transactions are in the way', error.cause)
+        // Two that stopped each other would do so again, if they began again at the same time.
+        await delay(Math.random() * pauseMs * (lost + 1))
       }
     }
   }
