@@ -27,6 +27,7 @@ const withoutDatabase =
 /** Errors of fastify, in our words: its own may repeat what was sent, a secret included. */
 const details: { readonly [code: string]: string } = {
   FST_ERR_BAD_URL: 'The path cannot be decoded.',
+  FST_ERR_MAX_PARAM_LENGTH: 'An id in the path is too long.',
   FST_ERR_CTP_EMPTY_JSON_BODY:
     'The body is empty, and Content-Type says that it is JSON; leave one of them out.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',

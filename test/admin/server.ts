@@ -1,5 +1,7 @@
 import { request } from 'node:http'
+import { Registry } from 'prom-client'
 import t, { type Test } from 'tap'
+import { makeAdminServer } from '../../src/admin/server.ts'
 import { GatewayError } from '../../src/errors.ts'
 import type { Pin } from '../../src/types.ts'
 import { makeAdmin, noJobs } from '../fixtures/admin.ts'
@@ -90,6 +92,11 @@ t.test('every failure is a problem document', async (t) => {
 
   t.test('a path that cannot be read', async (t) => {
     t.match(await problemOf(t, '/v1/jobs/%ZZ'), { status: 400, code: 'bad_request' })
+  })
+
+  t.test('a path with an id that nothing can have', async (t) => {
+    const url = `/v1/jobs/${'x'.repeat(1000)}`
+    t.match(await problemOf(t, url), { status: 414, code: 'bad_request', detail: /^An id .* too long\.$/ })
   })
 
   t.test('an error of ours, with its status and code', async (t) => {
@@ -189,6 +196,15 @@ t.test('without a token, a page of another site changes nothing', async (t) => {
     200,
     'who has the token may be anywhere',
   )
+})
+
+t.test('what an answer says beyond its schema is not dropped, so that a test can notice it', async (t) => {
+  const parts = { token: null, metrics: new Registry(), health: { missing: () => [] } }
+  const { app, close } = makeAdminServer({ ...parts, jobs: noJobs, control: null })
+  t.teardown(close)
+  const said = { type: 'object', properties: { a: { type: 'integer' } }, additionalProperties: false }
+  app.get('/more', { schema: { response: { 200: said } } }, async () => ({ a: 1, b: 2 }))
+  t.strictSame((await app.inject({ url: '/more' })).json(), { a: 1, b: 2 })
 })
 
 t.test('metrics are told in the words of Prometheus', async (t) => {

@@ -73,7 +73,7 @@ t.test('fifty at once with one key, at two processes, act once', async (t) => {
     t.equal(again.statusCode, 201)
     t.equal(again.headers['idempotency-replayed'], 'true')
     t.equal(again.headers.location, original.headers.location)
-    t.strictSame(again.json(), original.json())
+    t.equal(again.body, original.body, 'to the letter')
   }
   const found = await app.inject({ url: String(original.headers.location) })
   const { version: _, ...upstream } = original.json()
@@ -101,7 +101,7 @@ t.test('a refusal is kept: it is told again when it would be granted by now', as
   await app.inject({ method: 'DELETE', url: `/v1/upstreams/${first.json().id}?force=true` })
   const told = await app.inject(again)
   t.equal(told.headers['idempotency-replayed'], 'true')
-  t.strictSame(told.json(), refused.json())
+  t.equal(told.body, refused.body)
   t.equal((await app.inject(withKey(register(1), 'k2'))).statusCode, 201)
 })
 
