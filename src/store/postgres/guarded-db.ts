@@ -6,7 +6,7 @@ import type { Db, Row, Statements } from './db.ts'
 import { queries } from './queries.ts'
 
 const undefinedTable = '42P01'
-/** A NUL in a text, a NUL in JSON, half a surrogate pair in JSON. */
+/** A NUL in a text, a NUL in JSON; what a type does not take, such as half a surrogate pair in JSON. */
 const unstorable = ['22021', '22P05', '22P02']
 
 /** Looks for the fleet's row before anything else, until it was there once. */
@@ -67,6 +67,7 @@ function knownFailure(error: unknown): unknown {
 }
 
 function cannotKeep(cause?: unknown): ControlError {
-  const detail = 'A text holds a character that PostgreSQL cannot keep: NUL, or half of a surrogate pair.'
+  const detail =
+    'PostgreSQL cannot keep one of the values. A text must have no NUL, and no half of a surrogate pair.'
   return new ControlError('bad_request', detail, { cause })
 }
