@@ -44,6 +44,7 @@ t.test('a result is kept with machine, commit and versions, and read again', asy
   const read = await readResult(file)
   const text = await readFile(file, 'utf8')
 
+  t.match(text, /^ +"values": \[[\d.]+, [\d.]+, [\d.]+\]$/m, 'values stand on one line')
   t.same(Object.keys(read), ['format', 'at', 'commit', 'dirty', 'machine', 'versions', 'cases'])
   t.same(Object.keys(read.machine), ['cpu', 'cores', 'memoryGb', 'os'])
   t.same(Object.keys(read.versions), ['node', 'redis', 'tinyproxy', 'lanekeeper'])
