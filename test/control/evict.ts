@@ -119,6 +119,19 @@ t.test('of two controls at once the first one clears the wish, and no job is cou
   )
 })
 
+t.test('who comes when all is done writes nothing down', async (t) => {
+  const world = await setUp(t)
+  const version = await apply(world.records.store, rule, asked)
+  await world.publisher.pass()
+  const { pins } = world.store
+  const scan: Pins['scan'] = async (after) => {
+    await world.evict()
+    return pins.scan(after)
+  }
+  await world.evictWith({ scan, release: pins.release })()
+  t.equal((await world.fleet.head()).version, version + 1)
+})
+
 t.test('a newer wish is not cleared by the end of an older one', async (t) => {
   const world = await setUp(t)
   await apply(world.records.store, rule, asked)
