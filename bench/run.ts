@@ -4,6 +4,7 @@
 import { cases } from './cases/all.ts'
 import { fullPace, quickPace } from './fixtures/case.ts'
 import { compareFigures } from './fixtures/compare.ts'
+import { movedFloor } from './fixtures/floor.ts'
 import { describeMachine, findCommit, findVersions } from './fixtures/machine.ts'
 import { parseOptions, type Options } from './fixtures/options.ts'
 import { comparisonTable, differences, figureTable } from './fixtures/report.ts'
@@ -92,7 +93,11 @@ async function runAll(options: Options, old: Result | null, signal: AbortSignal)
 function describe({ name, figures }: CaseResult, old: Result | null): string {
   const before = old?.cases.find((one) => one.name === name)
   const table = figureTable(figures)
-  return before ? `${table}\n\n${comparisonTable(compareFigures(before.figures, figures))}` : table
+  if (!before) return table
+  const comparisons = compareFigures(before.figures, figures)
+  const moved = movedFloor(comparisons)
+  const warning = `  NOTE: ${moved.length} figures without the gateway moved too, so the machine did: only ratios to them tell of the code.`
+  return [table, '', comparisonTable(comparisons), ...(moved.length > 0 ? [warning] : [])].join('\n')
 }
 
 function refuse(problem: string): number {

@@ -3,13 +3,13 @@
 
 import type { BenchCase } from '../fixtures/case.ts'
 import { contest, contestFigures } from '../fixtures/contest.ts'
+import { floor } from '../fixtures/floor.ts'
 import { headBytes } from '../fixtures/exchange.ts'
 import type { Load } from '../fixtures/load.ts'
 import type { ExchangesQuestion, OpenQuestion } from '../fixtures/tunnel-load.ts'
 import { startTunnelRoad } from '../fixtures/tunnel-road.ts'
 
 const settings = { upstream: 'stub', tunnels: 4, transferMb: 8 } as const
-const floor = 'no gateway'
 
 const transferBytes = settings.transferMb * 1_000_000
 /** The other way goes the question, or one byte that says that all has arrived. */

@@ -3,12 +3,12 @@
 
 import type { BenchCase } from '../fixtures/case.ts'
 import { contest, contestFigures } from '../fixtures/contest.ts'
+import { floor } from '../fixtures/floor.ts'
 import type { Load } from '../fixtures/load.ts'
 import type { ExchangesQuestion, OpenQuestion } from '../fixtures/tunnel-load.ts'
 import { startTunnelRoad } from '../fixtures/tunnel-road.ts'
 
 const settings = { upstream: 'stub', tunnels: 32, exchangeBytes: 500 } as const
-const floor = 'no gateway'
 
 export const exchanges: BenchCase = {
   name: 'exchanges',

@@ -6,6 +6,7 @@
 import type { BenchCase } from '../fixtures/case.ts'
 import { startChild } from '../fixtures/child.ts'
 import { contest, contestFigures } from '../fixtures/contest.ts'
+import { floor } from '../fixtures/floor.ts'
 import { startGateway } from '../fixtures/gateway.ts'
 import type { RequestsQuestion } from '../fixtures/http-load.ts'
 import type { Load } from '../fixtures/load.ts'
@@ -13,7 +14,6 @@ import type { TargetPorts } from '../fixtures/target-process.ts'
 import { startUpstream } from '../fixtures/upstream.ts'
 
 const settings = { upstream: 'tinyproxy', connections: 32, jobs: 32, answerBytes: 200 } as const
-const floor = 'no gateway'
 
 export const plainHttp: BenchCase = {
   name: 'plain-http',

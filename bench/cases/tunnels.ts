@@ -3,12 +3,12 @@
 
 import type { BenchCase } from '../fixtures/case.ts'
 import { contest, contestFigures, type Contender } from '../fixtures/contest.ts'
+import { floor } from '../fixtures/floor.ts'
 import type { Load } from '../fixtures/load.ts'
 import type { TunnelsQuestion, Way } from '../fixtures/tunnel-load.ts'
 import { startTunnelRoad } from '../fixtures/tunnel-road.ts'
 
 const settings = { upstream: 'tinyproxy', inFlight: 32, jobs: 1000, exchangeBytes: 500 } as const
-const floor = 'no gateway'
 
 export const tunnels: BenchCase = {
   name: 'tunnels',

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Figure } from '../../bench/fixtures/case.ts'
 import { compareFigures } from '../../bench/fixtures/compare.ts'
+import { movedFloor } from '../../bench/fixtures/floor.ts'
 
 function figure(values: readonly number[], more: Partial<Figure> = {}): Figure {
   return { name: 'gateway: tunnels', unit: '/s', better: 'more', values, ...more }
@@ -60,4 +61,18 @@ t.test('another unit is another figure', async (t) => {
       ['only before', 'ms'],
     ],
   )
+})
+
+t.test('a floor that moved is told, since no change of ours moves it', async (t) => {
+  const of = (name: string, values: readonly number[]) => figure(values, { name })
+  const before = [
+    of('no gateway: tunnels', [10, 11]),
+    of('no gateway: steady', [10, 11]),
+    of('no gateway: once', [10]),
+    of('gateway: tunnels', [10, 11]),
+    of('gateway / no gateway: tunnels', [10, 11]),
+  ]
+  const after = before.map(({ name }) => of(name, name.endsWith('steady') ? [10, 12] : [20, 22]))
+  t.same(movedFloor(compareFigures(before, after)), ['no gateway: tunnels'])
+  t.same(movedFloor(compareFigures(before, before)), [])
 })
