@@ -31,7 +31,8 @@ export function logFacts(events: Events, log: Log): void {
     probe_wanted: (fact) => log.info(fact, 'no answer in time; a probe would tell whose fault it is'),
     snapshot_loaded: (fact) => log.info(fact, 'snapshot loaded'),
     snapshot_published: (fact) => log.info(fact, 'snapshot published'),
-    version_raised: (fact) => log.warn(fact, 'the store of pins is ahead of the database, which goes on above it'),
+    version_raised: (fact) =>
+      log.warn(fact, 'the store of pins is ahead of the database, which goes on above it'),
     jobs_evicted: (fact) => log.warn(fact, 'jobs evicted that fit the rules no longer'),
     upstream_not_adopted: (fact) => log.warn(fact, 'an upstream of the provider is not taken in'),
     database_lost: (fact) =>

@@ -3,9 +3,10 @@
 //
 //   claim -> act -> answer kept with the act, or right after it -> answered
 //                -> refused (4xx): the refusal is kept, and told again
-//                -> failed (5xx): nothing is kept, a repetition acts
+//                -> failed (5xx): a change has not happened, so nothing is kept and a repetition acts; an act outside the
+//                   database may have happened, so its key stays taken
 
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { ControlError, isControlError } from '../errors.ts'
 import type { Claim, IdempotencyKeys, Outcome, StoredAnswer } from '../store/records.ts'
@@ -39,6 +40,21 @@ export async function actOnce(exchange: Exchange, act: () => Promise<StoredAnswe
   return once(exchange, { retake: false }, act)
 }
 
+/** An act that makes no difference when it is done again under the same id, which the key gives it. */
+export async function repeatOnce(
+  exchange: Exchange,
+  act: (id: string) => Promise<StoredAnswer>,
+): Promise<FastifyReply> {
+  const key = keyOf(exchange.request)
+  const id = key === null ? randomUUID() : uuidOf(key)
+  const { keys } = exchange
+  return once(exchange, { retake: true }, async (claim) => {
+    const answer = await act(id)
+    if (claim) await forgiving(() => keys.keep(claim, answer))
+    return answer
+  })
+}
+
 async function once(
   { request, reply, keys }: Exchange,
   { retake }: { retake: boolean },
@@ -51,7 +67,7 @@ async function once(
   if (claimed.kind !== 'claimed') throw unclaimed(claimed.kind)
   const { claim } = claimed
   const answer = await act(claim).catch(async (error: unknown) => {
-    await forgiving(() => keepRefusal(keys, claim, error))
+    await forgiving(() => keepRefusal(keys, claim, { error, mayHaveActed: !retake }))
     throw error
   })
   // It has happened, and is told; where it could not be kept, a repetition hears that the first is under way.
@@ -59,8 +75,13 @@ async function once(
   return send(reply, answer)
 }
 
-async function keepRefusal(keys: IdempotencyKeys, claim: Claim, error: unknown): Promise<void> {
+async function keepRefusal(
+  keys: IdempotencyKeys,
+  claim: Claim,
+  { error, mayHaveActed }: { error: unknown; mayHaveActed: boolean },
+): Promise<void> {
   const { problem } = refusalOf(error)
+  if (problem.status >= 500 && mayHaveActed) return
   if (problem.status >= 500) await keys.abandon(claim)
   else await keys.keep(claim, { status: problem.status, location: null, body: problem })
 }
@@ -86,12 +107,26 @@ function unclaimed(kind: 'in_flight' | 'mismatch'): ControlError {
   return kind === 'in_flight'
     ? new ControlError(
         'idempotency_in_flight',
-        'The first request with this Idempotency-Key is still under way; ask again for its answer.',
+        'The first request with this Idempotency-Key is still under way, or nobody knows how it ended: ask again for its ' +
+          'answer, or look what has happened, and use a new key.',
       )
     : new ControlError(
         'idempotency_mismatch',
         'This Idempotency-Key was used for another request; a new request needs a new key.',
       )
+}
+
+/** The same for the same key, of the form of RFC 9562 version 8. */
+function uuidOf(key: string): string {
+  const hex = createHash('sha256').update(key).digest('hex')
+  const variant = ((parseInt(hex[16]!, 16) & 0x3) | 0x8).toString(16)
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    variant + hex.slice(17, 20),
+    hex.slice(20, 32),
+  ].join('-')
 }
 
 /** Its form was checked by the schema. Quoted and bare are the same key. */

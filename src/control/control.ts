@@ -151,14 +151,18 @@ export function makeControl(parts: Parts) {
     /** Resolves when the fleet is known and, where the store of pins answers, published. @throws ProviderError */
     async start(): Promise<void> {
       const sweep = () => storePresence.during(() => store.pins.sweep(sweepLimit))
-      const forgetKeys = () => databasePresence.during(() => records.keys.sweep())
+      const forget = () =>
+        databasePresence.during(async () => {
+          await records.keys.sweep()
+          await records.reports.sweep()
+        })
       publishing = startLoop('publish', publish, { everyMs, gapMs, events })
       const collect = () => storePresence.during(() => databasePresence.during(collectReports))
       loops = [
         publishing,
         startLoop('collect reports', collect, { everyMs, events }),
         startLoop('sweep', sweep, { everyMs, events }),
-        startLoop('forget keys', forgetKeys, { everyMs: hourMs, events }),
+        startLoop('forget', forget, { everyMs: hourMs, events }),
       ]
       await untilTakenIn()
       await publish()

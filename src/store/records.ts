@@ -225,6 +225,8 @@ export interface JobReports {
   add(reports: readonly JobReport[]): Promise<void>
   /** Of one job, newest first. */
   list(jobId: string, limit: number): Promise<readonly (JobReport & { readonly atMs: number })[]>
+  /** Forgets those older than 30 days; answers how many. */
+  sweep(): Promise<number>
 }
 
 /** The parts that PostgreSQL keeps: a server, or PGlite in the embedded default. */

@@ -113,6 +113,19 @@ t.test('two that start at once take the same in, once', async (t) => {
   t.same(await published(world), { version: 1, ids: ['vm-1'] })
 })
 
+t.test('one that is overtaken while it looks, looks again', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')])
+  const { store: records } = world.records
+  let overtaken: Promise<void> | null = null
+  const read = async (id: string) => {
+    const seen = await records.upstreams.read(id)
+    await (overtaken ??= world.control.start())
+    return seen
+  }
+  await world.make({ records: { ...records, upstreams: { ...records.upstreams, read } } }).start()
+  t.same(await published(world), { version: 1, ids: ['vm-1'] })
+})
+
 t.test('a change is published at once, and its eviction follows', async (t) => {
   const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
   await world.control.start()

@@ -202,6 +202,24 @@ t.test('reports come back newest first', async (t) => {
   t.equal((await app.inject({ url: '/v1/jobs/job-1/reports?limit=1' })).json().items.length, 1)
 })
 
+t.test('a report whose answer was lost is one report when it is repeated', async (t) => {
+  const { app, records } = await setUp(t)
+  const report = () =>
+    app.inject({
+      method: 'POST',
+      url: '/v1/jobs/job-1/report',
+      payload: { outcome: 'ok' },
+      headers: { 'idempotency-key': 'key-1' },
+    })
+  t.equal((await report()).statusCode, 202)
+  // As if the process had died before it kept the answer, a while ago.
+  await records.tamper(
+    `update idempotency_keys set answer = null, claimed_at = claimed_at - interval '2 minutes'`,
+  )
+  t.equal((await report()).statusCode, 202)
+  t.equal((await app.inject({ url: '/v1/jobs/job-1/reports' })).json().items.length, 1)
+})
+
 t.test('texts of all kinds come back as they were', async (t) => {
   const { app } = await setUp(t)
   const labels = { 'ключ ü/"\\': '🚧 \u2028 \u00a0', '~': '', constructor: 'x' }

@@ -1,11 +1,10 @@
 // What operators say of a job's upstream, and what was said before.
 
-import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { authorOf } from '../author.ts'
 import { jobId, oneOf } from '../grammar.ts'
-import { actOnce } from '../idempotent.ts'
+import { repeatOnce } from '../idempotent.ts'
 import { changing, listOf, reading } from '../operation.ts'
 import { limitQuery, readLimit } from '../paging.ts'
 import { presentReport } from '../present-report.ts'
@@ -41,12 +40,12 @@ export function addReports(app: FastifyInstance, { pins, records: { keys, report
       const { id } = request.params
       const { outcome } = request.body
       const { actor } = authorOf(request)
-      return actOnce({ request, reply, keys }, async () => {
+      return repeatOnce({ request, reply, keys }, async (reportId) => {
         const pin = await pins.read(id)
         const { type = null, institution = null } = pin?.job ?? {}
         const upstream = pin?.upstreamId ?? null
         const said = { jobId: id, type, institution, upstream, outcome, actor, atMs: null }
-        await reports.add([{ ...said, id: randomUUID() }])
+        await reports.add([{ ...said, id: reportId }])
         return { status: 202, location: null, body: { accepted: true } }
       })
     },

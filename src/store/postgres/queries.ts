@@ -31,6 +31,7 @@ const names = [
   'remove-restrictions',
   'replace-restrictions',
   'retake-key',
+  'sweep-job-reports',
   'sweep-keys',
 ] as const
 

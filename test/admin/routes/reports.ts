@@ -19,6 +19,7 @@ function setUp(said: { add?: () => Promise<void>; read?: () => Promise<Pin | nul
     add: async (reports: readonly JobReport[]) => void added.push(...reports),
     list: async (_: string, limit: number) =>
       added.map((report) => ({ ...report, atMs: Date.UTC(2026, 0, 1) })).slice(0, limit),
+    sweep: async () => 0,
     ...(said.add && { add: said.add }),
   }
   const pins = { read: said.read ?? (async (id: string) => (id === 'job-1' ? pin : null)) }

@@ -14,4 +14,6 @@ create table job_reports (
   unique (fleet, id)
 );
 
+create index job_reports_by_age on job_reports (fleet, at);
+
 create index job_reports_by_job on job_reports (fleet, job_id, number);
