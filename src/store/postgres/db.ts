@@ -1,11 +1,18 @@
 // A database that speaks PostgreSQL's SQL: a server (pg.ts) or PGlite in this process (pglite.ts). The same on both:
 // int8 is a number, timestamptz a Date, json and arrays are values. Everything runs in a transaction, with
 // timeouts set for it alone: behind PgBouncer a session is not ours to keep.
+//
+// Values are text, numbers, bigints, booleans, Dates, null, and arrays of those for array columns. An object, and
+// whatever is meant for a json column, goes through JSON.stringify first; `undefined` and bare objects are refused.
 
 export type Row = { readonly [column: string]: unknown }
 
 export interface Statements {
-  /** One statement; `$1` and so on stand for values. @returns its rows */
+  /**
+   * One statement; `$1` and so on stand for values. One that fails rolls its transaction back, caught or not.
+   * @returns its rows
+   * @throws SQL errors that the caller may understand as they are, with SQLSTATE as `code` and `constraint`
+   */
   query<R extends Row = Row>(sql: string, values?: readonly unknown[]): Promise<R[]>
   /** Several statements without values, such as a migration. */
   exec(sql: string): Promise<void>

@@ -2,6 +2,7 @@
 // transaction, and where it does not keep them, the connection is thrown away. PgBouncer in transaction mode does: no
 // state of a session, no named statements, no LISTEN.
 
+import { once } from 'node:events'
 import { Socket } from 'node:net'
 import pg from 'pg'
 import type { ControlError } from '../../errors.ts'
@@ -26,6 +27,7 @@ export type PgOptions = {
 const idleInTransactionMs = 10_000
 /** What the server's own time limits may be late by. */
 const graceMs = 500
+const farewellMs = 250
 
 /**
  * Connects when first asked, so it opens also while the server is away.
@@ -56,9 +58,13 @@ export function openPg({ url, timeouts, poolSize, onError = () => {} }: PgOption
   }
 
   async function end(): Promise<void> {
-    const impatient = setTimeout(() => sockets.forEach((socket) => socket.destroy()), timeouts.statementMs)
+    const destroy = () => sockets.forEach((socket) => socket.destroy())
+    const impatient = setTimeout(destroy, timeouts.statementMs)
     await pool.end()
     clearTimeout(impatient)
+    // The pool says goodbye and does not wait. A server that is silent would keep us from ending.
+    const goodbyes = [...sockets].map((socket) => once(socket, 'close'))
+    await within(farewellMs, Promise.allSettled(goodbyes), () => new Error('no goodbye')).catch(destroy)
   }
 
   return makeDb({

@@ -77,7 +77,6 @@ export function startThread(folder: string): PgliteThread {
     giveUp,
 
     async end() {
-      worker.ref()
       await worker.terminate()
     },
   }

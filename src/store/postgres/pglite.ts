@@ -48,17 +48,14 @@ export async function openPglite({ folder, timeouts }: PgliteOptions): Promise<D
     if (closing !== null) throw isClosed()
     if (!isStarted) await within(startMs, thread.started, () => databaseUnavailable('it is still starting'))
     const endTurn = await turns.take(timeouts.lockMs, isBusy)
-    return connectionOn(thread, statementTimeoutMs ?? timeouts.statementMs, (lastAnswer) => {
-      void afterTransaction(lastAnswer).finally(endTurn)
+    return connectionOn(thread, statementTimeoutMs ?? timeouts.statementMs, (clean) => {
+      void afterTransaction(clean).finally(endTurn)
     })
   }
 
-  async function afterTransaction(lastAnswer: Promise<unknown> | null): Promise<void> {
+  async function afterTransaction(clean: boolean): Promise<void> {
     try {
-      if (lastAnswer !== null) {
-        await settled(lastAnswer)
-        await tell(thread, 'rollback')
-      }
+      if (!clean) await rollBack()
       transactions += 1
       if (transactions % transactionsBetweenCleanings > 0) return
       await tell(thread, 'vacuum')
@@ -68,13 +65,13 @@ export async function openPglite({ folder, timeouts }: PgliteOptions): Promise<D
     }
   }
 
-  async function settled(answer: Promise<unknown>): Promise<void> {
+  /** Done once the statement is that was given up. */
+  async function rollBack(): Promise<void> {
     const hung = () => new Error(`a statement is not done after ${hungMs} ms`)
-    const done = answer.then(
-      () => null,
-      () => null,
-    )
-    await within(hungMs, done, hung).catch((error: Error) => thread.giveUp(error.message))
+    await within(hungMs, tell(thread, 'rollback'), hung).catch((error: Error) => {
+      thread.giveUp(error.message)
+      throw error
+    })
   }
 
   async function end(): Promise<void> {
@@ -109,22 +106,14 @@ async function tell(thread: PgliteThread, sql: string): Promise<void> {
   await thread.ask({ kind: 'exec', sql })
 }
 
-/** @param release  is handed what is to be waited for before a rollback; null where the transaction has ended */
 function connectionOn(
   thread: PgliteThread,
   deadlineMs: number,
-  release: (lastAnswer: Promise<unknown> | null) => void,
+  release: (clean: boolean) => void,
 ): Connection {
-  let lastAnswer: Promise<unknown> = Promise.resolve()
-
   async function ask(question: Question): Promise<Row[]> {
-    const answer = thread.ask(question)
-    lastAnswer = answer
-    return rowsOf(
-      await within(deadlineMs, answer, () =>
-        databaseUnavailable(`it did not answer within ${deadlineMs} ms`),
-      ),
-    )
+    const late = () => databaseUnavailable(`it did not answer within ${deadlineMs} ms`)
+    return rowsOf(await within(deadlineMs, thread.ask(question), late))
   }
 
   return {
@@ -135,7 +124,7 @@ function connectionOn(
       await ask({ kind: 'exec', sql })
     },
 
-    release: (clean) => release(clean ? null : lastAnswer),
+    release,
   }
 }
 

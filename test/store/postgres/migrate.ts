@@ -83,7 +83,7 @@ t.test('one that takes longer than a usual statement may', async (t) => {
   const impatient = { connectMs: 5000, statementMs: 100, lockMs: 100 }
   const dbs = [1, 2].map(() => openPg({ url, timeouts: impatient, poolSize: 1 }))
   for (const db of dbs) t.teardown(() => db.close())
-  const slow = migration(2, 'select pg_sleep(0.5)')
+  const slow = migration(2, 'select pg_sleep(1.5)')
   const applied = await Promise.all(dbs.map((db) => migrate(db, [first, slow])))
   t.same(applied.flat().sort(), ['0001_test', '0002_test'])
 })

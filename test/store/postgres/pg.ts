@@ -193,6 +193,8 @@ t.test('a server that is silent: every call ends in time, and it works again aft
   t.same(await until('it works', () => db.query('select 1 as x').catch(() => null)), [{ x: 1 }])
   own.freeze()
   t.ok((await elapsedMs(db.close())) < limitMs, 'close too')
+  const sockets = () => process.getActiveResourcesInfo().filter((what) => what === 'TCPSocketWrap').length
+  await until('nothing of it keeps us alive', () => sockets() === 0)
   own.thaw()
 })
 

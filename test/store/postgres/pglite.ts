@@ -151,8 +151,9 @@ t.test('its log is cut off now and then, as a server would do', async (t) => {
 })
 
 t.test('a database that stops while it works: all calls are told why, also those that wait', async (t) => {
+  const folder = await pgliteFolder(t)
   const db = await open(t, folder)
-  await db.query('select 1')
+  await db.query('create table things (id text)')
   // A new file of its log is due, and cannot be made.
   const log = join(folder, 'postgres/pg_wal')
   await rename(log, `${log}-away`)
@@ -187,14 +188,14 @@ t.test('a database that cannot be read: every call says why', async (t) => {
   await refuses(/the embedded database has failed \(.*ErrnoError/)
 })
 
-t.test('killed while it makes its database: the next one makes it again', async (t) => {
+t.test('killed while it makes its database: the next one makes it again, and calls have time', async (t) => {
   const folder = await temporaryFolder(t)
   const program = startProgram(t, folder, `await db.query('select 1')`)
   await until('it has begun', () => existsSync(join(folder, 'postgres.new')), { withinMs: 60_000 })
   program.child.kill('SIGKILL')
   await program.exit
   t.notOk(existsSync(join(folder, 'postgres')), 'nothing half-made is in its place')
-  const db = await open(t, folder)
+  const db = await open(t, folder, { statementMs: 1000 })
   t.same(await db.query('select 1 as x'), [{ x: 1 }])
   t.notOk(existsSync(join(folder, 'postgres.new')))
 })
