@@ -31,7 +31,7 @@ async function barePath(t: Test): Promise<string> {
 t.test('with no configuration and no server installed it carries a job', async (t) => {
   const target = await startTarget()
   t.teardown(target.close)
-  const lanekeeper = await startLanekeeper({ ...loopback, PATH: await barePath(t) })
+  const lanekeeper = await startLanekeeper({ ...loopback, DATABASE_URL: '', PATH: await barePath(t) })
   t.teardown(() => lanekeeper.stop())
   t.match(
     lanekeeper.output(),
@@ -118,7 +118,7 @@ t.test('a second signal ends at once, and resets what is open', async (t) => {
 })
 
 t.test('what a crash left on this machine is cleaned up by the next start', async (t) => {
-  const crashed = await startLanekeeper(loopback)
+  const crashed = await startLanekeeper({ ...loopback, DATABASE_URL: '' })
   await crashed.child.kill('SIGKILL')
   const next = await startLanekeeper({ ...loopback, DATA_DIR: crashed.dataDir })
   t.teardown(() => next.stop())
