@@ -192,7 +192,7 @@ export type ClaimAnswer =
 export interface IdempotencyKeys {
   /**
    * @param fingerprint  of the request: two requests with the same key must have the same
-   * @param retake  whether a claim whose holder died (silent for a minute) may be taken over: only where acting and
+   * @param retake  whether a claim whose holder died (silent for 10 s) may be taken over: only where acting and
    *   keeping the answer are one transaction, so that a dead holder has done nothing
    */
   claim(key: string, fingerprint: string, options: { readonly retake: boolean }): Promise<ClaimAnswer>

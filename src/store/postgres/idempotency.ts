@@ -6,8 +6,11 @@ import type { Claim, ClaimAnswer, IdempotencyKeys, StoredAnswer } from '../recor
 import type { Db, Statements } from './db.ts'
 import { queries } from './queries.ts'
 
-/** A holder silent for this long is taken for dead. */
-export const claimMs = 60_000
+/**
+ * A holder silent for this long is taken for dead: one whose database went away could not give its claim back, and its
+ * caller waits to repeat. Taken over too early it loses its claim, and with it the whole change.
+ */
+export const claimMs = 10_000
 export const keptMs = 24 * 3_600_000
 
 const answerFormat = 1
