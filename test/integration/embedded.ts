@@ -29,7 +29,7 @@ t.test('upstreams and restrictions outlive the process, however it ends', async 
   t.teardown(target.close)
   const start = async () => {
     const lanekeeper = await startLanekeeper({ ...loopback, DATA_DIR: dataDir })
-    t.teardown(() => lanekeeper.stop('SIGKILL'))
+    t.teardown(() => lanekeeper.stop())
     return lanekeeper
   }
   const before = await start()
@@ -85,7 +85,7 @@ t.test('with fewer upstreams wanted, those that are too many are gone', async (t
   const ids: string[][] = []
   for (const count of ['3', '2', '3']) {
     const lanekeeper = await startLanekeeper({ ...loopback, DATA_DIR: dataDir, LOCAL_UPSTREAMS: count })
-    t.teardown(() => lanekeeper.stop('SIGKILL'))
+    t.teardown(() => lanekeeper.stop())
     ids.push((await upstreams(lanekeeper)).map(({ id }) => id))
     await lanekeeper.stop()
   }
@@ -99,7 +99,7 @@ t.test('with fewer upstreams wanted, those that are too many are gone', async (t
 t.test('one that asks for a database of its own does not care for the folder', async (t) => {
   const dataDir = t.testdir()
   const first = await startLanekeeper({ ...loopback, DATA_DIR: dataDir })
-  t.teardown(() => first.stop('SIGKILL'))
+  t.teardown(() => first.stop())
   const { status, stderr } = spawnSync(process.execPath, [cli, 'migrate'], {
     encoding: 'utf8',
     env: { ...process.env, DATA_DIR: dataDir, DATABASE_URL: 'postgres://127.0.0.1:1/none' },
