@@ -1,24 +1,21 @@
-// Starts the program in order and stops it in reverse. The only file that may import everything.
+// Starts the program in order and stops it in reverse. With build.ts the only file that may import everything.
 
-import { randomBytes, randomInt } from 'node:crypto'
-import { hostname, networkInterfaces } from 'node:os'
-import type { ControlParts } from './admin/control-parts.ts'
 import { makeAdminServer } from './admin/server.ts'
+import {
+  buildControl,
+  buildGateway,
+  controlPartsOf,
+  jobsOf,
+  openRecords,
+  openStore,
+  readingsOf,
+} from './build.ts'
 import type { Config } from './config.ts'
-import { makeControl, type Control } from './control/control.ts'
-import { isGatewayError } from './errors.ts'
-import { makeEvents, type Events } from './events.ts'
-import { makeDnsLookup } from './gateway/dns-lookup.ts'
-import { makeGateway, type Gateway } from './gateway/gateway.ts'
-import { makeResolver } from './gateway/resolver.ts'
+import type { Control } from './control/control.ts'
+import { makeEvents } from './events.ts'
+import type { Gateway } from './gateway/gateway.ts'
 import { logFacts, makeLog, type Log } from './log.ts'
 import { exposeReadings, makeMetrics } from './metrics.ts'
-import { makeLocalProvider } from './provider/local.ts'
-import type { Provider } from './provider/provider.ts'
-import { makeStaticProvider } from './provider/static.ts'
-import { makeTargetGuard } from './routing/target-guard.ts'
-import { storeLimits } from './store/limits.ts'
-import { openRecordStore, openTrafficStore } from './store/open.ts'
 import type { RecordStore } from './store/records.ts'
 import type { TrafficStore } from './store/store.ts'
 import type { Target } from './types.ts'
@@ -33,9 +30,6 @@ export type Lanekeeper = {
   /** @param deadline  when it aborts, tunnels still open are reset */
   stop(deadline: AbortSignal): Promise<void>
 }
-
-/** Monotonic milliseconds: the wall clock may jump. */
-const now = () => performance.now()
 
 /**
  * Starts also while Redis or PostgreSQL is away. What fails after the ports are open rejects `ready` (ProviderError, say).
@@ -128,154 +122,6 @@ export async function migrateDatabase(config: Config): Promise<void> {
   }
 }
 
-/** @throws Error where another process has the data folder */
-function openRecords(config: Config): Promise<RecordStore> {
-  return openRecordStore({
-    databaseUrl: config['database.url'],
-    dataDir: config.dataDir,
-    fleet: config.fleet,
-    poolSize: config['database.poolSize'],
-    timeouts: {
-      connectMs: config['database.connectTimeoutMs'],
-      statementMs: config['database.statementTimeoutMs'],
-      lockMs: config['database.lockTimeoutMs'],
-    },
-  })
-}
-
-function openStore(config: Config): Promise<TrafficStore> {
-  return openTrafficStore({
-    redisUrl: config['redis.url'],
-    fleet: config.fleet,
-    life: lifeOf(config),
-    limits: { ...storeLimits, maxLanes: config['pins.maxLanes'] },
-    commandTimeoutMs: config['redis.commandTimeoutMs'],
-    now: Date.now,
-  })
-}
-
-function buildGateway(
-  config: Config,
-  store: TrafficStore,
-  events: Events,
-  listeners: readonly Target[],
-): Gateway {
-  const credentials = config.credentials
-  return makeGateway({
-    gatewayId: `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`,
-    store,
-    resolver:
-      config['targets.resolve'] === 'upstream'
-        ? null
-        : makeResolver({
-            lookup: makeDnsLookup({ family: config['targets.family'], hostsPath: '/etc/hosts' }),
-            timeoutMs: config['targets.resolveTimeoutMs'],
-            now,
-          }),
-    makeGuard: (fleet) =>
-      makeTargetGuard({
-        ports: config['targets.ports'],
-        allowPrivate: config['targets.allowPrivate'],
-        ownListeners: () => listeners,
-        localAddresses,
-        fleet,
-      }),
-    credentialsOf: (upstream) =>
-      upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null),
-    events,
-    now,
-    settings: {
-      tokens: config['gateway.tokens'],
-      allowSources: config['gateway.allowSources'],
-      maxTunnels: config['gateway.maxTunnels'],
-      headTimeoutMs: config['gateway.headTimeoutMs'],
-      headBytes: config['gateway.headBytes'],
-      headLines: config['gateway.headLines'],
-      keepAliveMs: config['gateway.keepAliveMs'],
-      stopGraceMs: config['gateway.stopGraceMs'],
-      earlyBytes: config['tunnels.earlyBytes'],
-      tunnelIdleMs: config['tunnels.idleMs'],
-      tunnelMaxLifeMs: config['tunnels.maxLifeMs'],
-      connectTimeoutMs: config['upstreams.connectTimeoutMs'],
-      replyTimeoutMs: config['upstreams.replyTimeoutMs'],
-      tunnelsPerUpstream: config['upstreams.maxTunnels'],
-      failedConnects: config['upstreams.failedConnects'],
-      refuseMs: config['upstreams.refuseMs'],
-      knownPins: config['pins.known'],
-      flexTypes: config['pins.flexTypes'],
-      life: lifeOf(config),
-    },
-  })
-}
-
-function buildControl(config: Config, store: TrafficStore, records: RecordStore, events: Events): Control {
-  return makeControl({
-    provider: openProvider(config),
-    wanted: config.provider === 'local' ? config['local.upstreams'] : null,
-    labels: config['local.labels'],
-    restrictions: config.restrictions,
-    store,
-    records,
-    events,
-    newSuffix: () => Array.from({ length: 8 }, () => randomInt(36).toString(36)).join(''),
-  })
-}
-
-function controlPartsOf(control: Control, store: TrafficStore, records: RecordStore): ControlParts {
-  return {
-    records,
-    upstreams: control.upstreams,
-    restrictions: control.restrictions,
-    snapshot: () => store.snapshots.read(),
-    load: () => control.load().catch(nullWhereAway),
-  }
-}
-
-function nullWhereAway(error: unknown): null {
-  if (isGatewayError(error, 'store_unavailable')) return null
-  throw error
-}
-
-function openProvider(config: Config): Provider {
-  if (config.provider === 'static') return makeStaticProvider(config['static.upstreams'])
-  return makeLocalProvider({
-    dataDir: config.dataDir,
-    sourceAddresses: config['local.sourceAddresses'],
-    tinyproxy: config['local.tinyproxy'],
-    maxClients: config['local.maxClients'],
-  })
-}
-
-function lifeOf(config: Config) {
-  return { idleMs: config['pins.idleMs'], maxLifeMs: config['pins.maxLifeMs'] }
-}
-
-function jobsOf(store: TrafficStore, gateway: Gateway | null, control: Control | null, events: Events) {
-  async function releaseInStore(jobId: string) {
-    const pin = await store.pins.release(jobId)
-    if (pin) events.emit('pin_released', { jobId, upstream: pin.upstreamId, by: 'operator' })
-    return pin
-  }
-  return {
-    release: (jobId: string) =>
-      gateway ? gateway.pinning.release(jobId, 'operator') : releaseInStore(jobId),
-    pins: gateway?.pinning ?? store.pins,
-    upstream: (id: string) =>
-      gateway ? gateway.fleet.upstream(id) : (control?.publisher.upstream(id) ?? null),
-    tunnels: (jobId: string) => gateway?.known.get(jobId)?.tunnels ?? 0,
-  }
-}
-
-function readingsOf(gateway: Gateway) {
-  return {
-    openTunnels: () => gateway.load.own,
-    knownPins: () => gateway.known.size,
-    connections: () => gateway.connections,
-    fleetVersion: () => gateway.fleet.version,
-    storeUp: () => gateway.storeAnswers,
-  }
-}
-
 function whatIsMissing(gateway: Gateway | null, control: Control | null): string[] {
   const missing = gateway?.missing() ?? []
   if (control && control.publisher.version === 0) missing.push('the fleet is not published yet')
@@ -292,12 +138,6 @@ async function untilReady(gateway: Gateway | null, missing: () => readonly strin
 
 function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.')
-}
-
-function localAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).map(({ address }) => address),
-  )
 }
 
 function urlOf(address: string, port: number): string {

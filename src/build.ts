@@ -1,0 +1,189 @@
+// Settings -> the parts of the program, each with the few values that it needs. Beside main.ts the only file that knows
+// all of them.
+
+import { randomBytes, randomInt } from 'node:crypto'
+import { hostname, networkInterfaces } from 'node:os'
+import type { ControlParts } from './admin/control-parts.ts'
+import type { Config } from './config.ts'
+import { makeControl, type Control } from './control/control.ts'
+import { isGatewayError } from './errors.ts'
+import type { Events } from './events.ts'
+import { makeDnsLookup } from './gateway/dns-lookup.ts'
+import { makeGateway, type Gateway } from './gateway/gateway.ts'
+import { makeResolver } from './gateway/resolver.ts'
+import { makeLocalProvider } from './provider/local.ts'
+import type { Provider } from './provider/provider.ts'
+import { makeStaticProvider } from './provider/static.ts'
+import { makeTargetGuard } from './routing/target-guard.ts'
+import { storeLimits } from './store/limits.ts'
+import { openRecordStore, openTrafficStore } from './store/open.ts'
+import type { RecordStore } from './store/records.ts'
+import type { TrafficStore } from './store/store.ts'
+import type { Target } from './types.ts'
+
+/** Monotonic milliseconds: the wall clock may jump. */
+const now = () => performance.now()
+
+/** @throws Error where another process has the data folder */
+export function openRecords(config: Config): Promise<RecordStore> {
+  return openRecordStore({
+    databaseUrl: config['database.url'],
+    dataDir: config.dataDir,
+    fleet: config.fleet,
+    poolSize: config['database.poolSize'],
+    timeouts: {
+      connectMs: config['database.connectTimeoutMs'],
+      statementMs: config['database.statementTimeoutMs'],
+      lockMs: config['database.lockTimeoutMs'],
+    },
+  })
+}
+
+export function openStore(config: Config): Promise<TrafficStore> {
+  return openTrafficStore({
+    redisUrl: config['redis.url'],
+    fleet: config.fleet,
+    life: lifeOf(config),
+    limits: { ...storeLimits, maxLanes: config['pins.maxLanes'] },
+    commandTimeoutMs: config['redis.commandTimeoutMs'],
+    now: Date.now,
+  })
+}
+
+export function buildGateway(
+  config: Config,
+  store: TrafficStore,
+  events: Events,
+  listeners: readonly Target[],
+): Gateway {
+  const credentials = config.credentials
+  return makeGateway({
+    gatewayId: `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`,
+    store,
+    resolver:
+      config['targets.resolve'] === 'upstream'
+        ? null
+        : makeResolver({
+            lookup: makeDnsLookup({ family: config['targets.family'], hostsPath: '/etc/hosts' }),
+            timeoutMs: config['targets.resolveTimeoutMs'],
+            now,
+          }),
+    makeGuard: (fleet) =>
+      makeTargetGuard({
+        ports: config['targets.ports'],
+        allowPrivate: config['targets.allowPrivate'],
+        ownListeners: () => listeners,
+        localAddresses,
+        fleet,
+      }),
+    credentialsOf: (upstream) =>
+      upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null),
+    events,
+    now,
+    settings: {
+      tokens: config['gateway.tokens'],
+      allowSources: config['gateway.allowSources'],
+      maxTunnels: config['gateway.maxTunnels'],
+      headTimeoutMs: config['gateway.headTimeoutMs'],
+      headBytes: config['gateway.headBytes'],
+      headLines: config['gateway.headLines'],
+      keepAliveMs: config['gateway.keepAliveMs'],
+      stopGraceMs: config['gateway.stopGraceMs'],
+      earlyBytes: config['tunnels.earlyBytes'],
+      tunnelIdleMs: config['tunnels.idleMs'],
+      tunnelMaxLifeMs: config['tunnels.maxLifeMs'],
+      connectTimeoutMs: config['upstreams.connectTimeoutMs'],
+      replyTimeoutMs: config['upstreams.replyTimeoutMs'],
+      tunnelsPerUpstream: config['upstreams.maxTunnels'],
+      failedConnects: config['upstreams.failedConnects'],
+      refuseMs: config['upstreams.refuseMs'],
+      knownPins: config['pins.known'],
+      flexTypes: config['pins.flexTypes'],
+      life: lifeOf(config),
+    },
+  })
+}
+
+export function buildControl(
+  config: Config,
+  store: TrafficStore,
+  records: RecordStore,
+  events: Events,
+): Control {
+  return makeControl({
+    provider: openProvider(config),
+    wanted: config.provider === 'local' ? config['local.upstreams'] : null,
+    labels: config['local.labels'],
+    restrictions: config.restrictions,
+    store,
+    records,
+    events,
+    newSuffix: () => Array.from({ length: 8 }, () => randomInt(36).toString(36)).join(''),
+  })
+}
+
+export function controlPartsOf(control: Control, store: TrafficStore, records: RecordStore): ControlParts {
+  return {
+    records,
+    upstreams: control.upstreams,
+    restrictions: control.restrictions,
+    snapshot: () => store.snapshots.read(),
+    load: () => control.load().catch(nullWhereAway),
+  }
+}
+
+function nullWhereAway(error: unknown): null {
+  if (isGatewayError(error, 'store_unavailable')) return null
+  throw error
+}
+
+function openProvider(config: Config): Provider {
+  if (config.provider === 'static') return makeStaticProvider(config['static.upstreams'])
+  return makeLocalProvider({
+    dataDir: config.dataDir,
+    sourceAddresses: config['local.sourceAddresses'],
+    tinyproxy: config['local.tinyproxy'],
+    maxClients: config['local.maxClients'],
+  })
+}
+
+function lifeOf(config: Config) {
+  return { idleMs: config['pins.idleMs'], maxLifeMs: config['pins.maxLifeMs'] }
+}
+
+export function jobsOf(
+  store: TrafficStore,
+  gateway: Gateway | null,
+  control: Control | null,
+  events: Events,
+) {
+  async function releaseInStore(jobId: string) {
+    const pin = await store.pins.release(jobId)
+    if (pin) events.emit('pin_released', { jobId, upstream: pin.upstreamId, by: 'operator' })
+    return pin
+  }
+  return {
+    release: (jobId: string) =>
+      gateway ? gateway.pinning.release(jobId, 'operator') : releaseInStore(jobId),
+    pins: gateway?.pinning ?? store.pins,
+    upstream: (id: string) =>
+      gateway ? gateway.fleet.upstream(id) : (control?.publisher.upstream(id) ?? null),
+    tunnels: (jobId: string) => gateway?.known.get(jobId)?.tunnels ?? 0,
+  }
+}
+
+export function readingsOf(gateway: Gateway) {
+  return {
+    openTunnels: () => gateway.load.own,
+    knownPins: () => gateway.known.size,
+    connections: () => gateway.connections,
+    fleetVersion: () => gateway.fleet.version,
+    storeUp: () => gateway.storeAnswers,
+  }
+}
+
+function localAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) =>
+    (addresses ?? []).map(({ address }) => address),
+  )
+}
