@@ -95,6 +95,7 @@ export function makeControl(parts: Parts) {
       await takeIn()
     } catch (error) {
       if (!isControlError(error, 'conflict')) throw error
+      events.emit('pass_failed', { pass: 'take in', error })
     }
   }
 

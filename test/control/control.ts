@@ -124,6 +124,11 @@ t.test('one that is overtaken while it looks, looks again', async (t) => {
   }
   await world.make({ records: { ...records, upstreams: { ...records.upstreams, read } } }).start()
   t.same(await published(world), { version: 1, ids: ['vm-1'] })
+  t.match(
+    world.facts.of('pass_failed'),
+    [{ pass: 'take in', error: { code: 'conflict' } }],
+    'and that is told',
+  )
 })
 
 t.test('a change is published at once, and its eviction follows', async (t) => {
