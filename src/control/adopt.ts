@@ -28,6 +28,18 @@ export function lifeId(listedId: string, life: number): string {
   return life === 1 ? listedId : `${listedId}.${life}`
 }
 
+/** @param records  all of the fleet by id, tombstones too */
+export function livesOf(listedIds: readonly string[], records: ReadonlyMap<string, UpstreamRecord>): Lives {
+  return new Map(
+    listedIds.map((listedId) => {
+      const lives: UpstreamRecord[] = []
+      for (let life = records.get(listedId); life; life = records.get(lifeId(listedId, lives.length + 1)))
+        lives.push(life)
+      return [listedId, lives]
+    }),
+  )
+}
+
 /**
  * @param lives  as read before; where the content has moved on since, they have to be read again
  * @throws ControlError conflict
@@ -36,13 +48,14 @@ export function planAdoption(content: FleetContent, listing: Listing, lives: Liv
   const steps: Step[] = []
   const left: { id: string; detail: string }[] = []
   const kept = new Set<string>()
+  const liveIds = new Set(content.upstreams.map(({ id }) => id))
+  const byAddress = Map.groupBy(content.upstreams, addressOf)
   for (const instance of listing.instances) {
     const known = lives.get(instance.id) ?? []
     const newest = known.at(-1)
-    refuseOutdated(content, instance.id, known)
-    const clash = content.upstreams.find(
-      (other) => sameAddress(other, instance) && !known.some(({ id }) => id === other.id),
-    )
+    refuseOutdated(liveIds, instance.id, known)
+    const neighbours = byAddress.get(addressOf(instance)) ?? []
+    const clash = neighbours.find((other) => !known.some(({ id }) => id === other.id))
     if (newest?.state === 'deleted' && newest.deletedBy === 'operator') {
       left.push({ id: instance.id, detail: keptDeleted(newest) })
     } else if (clash && isStaying(clash, listing)) {
@@ -72,13 +85,12 @@ export function planRestrictions({ restrictions }: FleetContent, configured: rea
 }
 
 function refuseOutdated(
-  { upstreams }: FleetContent,
+  liveIds: ReadonlySet<string>,
   listedId: string,
   known: readonly UpstreamRecord[],
 ): void {
-  const isLive = (id: string) => upstreams.some((upstream) => upstream.id === id)
-  const agrees = known.every(({ id, state }) => isLive(id) === (state !== 'deleted'))
-  if (agrees && !isLive(lifeId(listedId, known.length + 1))) return
+  const agrees = known.every(({ id, state }) => liveIds.has(id) === (state !== 'deleted'))
+  if (agrees && !liveIds.has(lifeId(listedId, known.length + 1))) return
   throw new ControlError('conflict', `Upstream "${listedId}" was changed meanwhile.`)
 }
 
@@ -129,8 +141,8 @@ function keptDeleted({ id, deletedAtMs }: UpstreamRecord): string {
   return `an operator deleted "${id}"${when}; to use the machine again give it a new id, or register it by its address`
 }
 
-function sameAddress(a: UpstreamRecord, b: Instance): boolean {
-  return a.host === b.host && a.port === b.port
+function addressOf({ host, port }: UpstreamRecord | Instance): string {
+  return `${host} ${port}`
 }
 
 function ruleOf({ id, kind, type, institution, upstreams, overflow }: Restriction): Restriction {

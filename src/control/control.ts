@@ -7,10 +7,10 @@ import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import { makeDatabasePresence, makeStorePresence } from '../presence.ts'
 import type { Instance, Provider } from '../provider/provider.ts'
-import type { RecordStore, UpstreamRecord } from '../store/records.ts'
+import type { Page, RecordStore, UpstreamRecord } from '../store/records.ts'
 import type { TrafficStore } from '../store/store.ts'
 import type { Labels, Restriction } from '../types.ts'
-import { lifeId, planAdoption, planRestrictions, type Lives } from './adopt.ts'
+import { livesOf, planAdoption, planRestrictions } from './adopt.ts'
 import { bringUp } from './bring-up.ts'
 import { makeRestrictionEdits } from './edit-restrictions.ts'
 import { makeUpstreamEdits, type Load } from './edit-upstreams.ts'
@@ -57,23 +57,24 @@ export function makeControl(parts: Parts) {
   let publishing: Loop | null = null
   let loops: Loop[] = []
 
-  /** The newest life last. */
-  async function livesOf(listedId: string): Promise<UpstreamRecord[]> {
-    const lives: UpstreamRecord[] = []
-    for (;;) {
-      const life = await upstreams.read(lifeId(listedId, lives.length + 1))
-      if (!life) return lives
-      lives.push(life)
-    }
+  /** Tombstones too, page by page: thousands of upstreams must not be thousands of questions. */
+  async function readAll(): Promise<ReadonlyMap<string, UpstreamRecord>> {
+    const records = [...(await fleet.read()).upstreams]
+    let after: string | null = null
+    do {
+      const page: Page<UpstreamRecord> = await upstreams.list({ state: 'deleted', after, limit: 1000 })
+      records.push(...page.items)
+      after = page.next
+    } while (after !== null)
+    return new Map(records.map((record) => [record.id, record]))
   }
 
   /** Again from the start where the database goes away in between, but instances are brought up once only. */
   async function takeIn(): Promise<void> {
     await records.migrate()
     instances ??= await bringUp(parts, (await fleet.read()).upstreams)
-    const lives: Lives = new Map(
-      await Promise.all(instances.map(async ({ id }) => [id, await livesOf(id)] as const)),
-    )
+    const listedIds = instances.map(({ id }) => id)
+    const lives = livesOf(listedIds, await readAll())
     const listing = { provider: provider.name, place: await provider.place(), instances }
     const { answer: left } = await fleet.change({
       author: { actor: 'control', reason: 'provider and configuration at start' },

@@ -1,5 +1,12 @@
 import t from 'tap'
-import { lifeId, planAdoption, planRestrictions, type Listing, type Lives } from '../../src/control/adopt.ts'
+import {
+  lifeId,
+  livesOf as livesAmong,
+  planAdoption,
+  planRestrictions,
+  type Listing,
+  type Lives,
+} from '../../src/control/adopt.ts'
 import type { Instance } from '../../src/provider/provider.ts'
 import type { FleetContent, RestrictionRecord, UpstreamRecord } from '../../src/store/records.ts'
 import type { Restriction } from '../../src/types.ts'
@@ -187,6 +194,15 @@ t.test('records that moved on since they were read have to be read again', async
     const plan = () => planAdoption(content(live), listing([instance('a')]), livesOf({ a: read }))
     t.throws(plan, { code: 'conflict' }, name)
   }
+})
+
+t.test('the lives of what is listed are found among all records, the newest last', async (t) => {
+  const records = [deleted('a', 'provider'), record('a.2'), record('a.4'), record('b')]
+  const lives = livesAmong(['a', 'b', 'c'], new Map(records.map((record) => [record.id, record])))
+  t.same(
+    [...lives].map(([id, found]) => [id, ...found.map(({ id }) => id)]),
+    [['a', 'a', 'a.2'], ['b', 'b'], ['c']],
+  )
 })
 
 t.test('lives have ids of their own', async (t) => {

@@ -117,18 +117,35 @@ t.test('one that is overtaken while it looks, looks again', async (t) => {
   const world = await setUp(t, [instanceOf('vm-1')])
   const { store: records } = world.records
   let overtaken: Promise<void> | null = null
-  const read = async (id: string) => {
-    const seen = await records.upstreams.read(id)
+  const list: typeof records.upstreams.list = async (request) => {
+    const seen = await records.upstreams.list(request)
     await (overtaken ??= world.control.start())
     return seen
   }
-  await world.make({ records: { ...records, upstreams: { ...records.upstreams, read } } }).start()
+  await world.make({ records: { ...records, upstreams: { ...records.upstreams, list } } }).start()
   t.same(await published(world), { version: 1, ids: ['vm-1'] })
   t.match(
     world.facts.of('pass_failed'),
     [{ pass: 'take in', error: { code: 'conflict' } }],
     'and that is told',
   )
+})
+
+t.test('a list of thousands is taken in with a handful of questions', async (t) => {
+  const many = Array.from({ length: 3000 }, (_, index) => instanceOf(`vm-${index}`, 1000 + index))
+  const world = await setUp(t, many)
+  const { store: records } = world.records
+  let questions = 0
+  const counted = <A extends unknown[], R>(ask: (...args: A) => R) => {
+    return (...args: A): R => {
+      questions += 1
+      return ask(...args)
+    }
+  }
+  const upstreams = { list: counted(records.upstreams.list), read: counted(records.upstreams.read) }
+  await world.make({ records: { ...records, upstreams } }).start()
+  t.equal((await published(world))?.ids.length, 3000)
+  t.ok(questions < 10, `${questions} questions`)
 })
 
 t.test('a change is published at once, and its eviction follows', async (t) => {
