@@ -55,8 +55,9 @@ async function change<T>(
 type Head = Awaited<ReturnType<typeof readHead>>
 
 async function readContent(statements: Statements, fleet: string, head: Head): Promise<FleetContent> {
-  const upstreams = await statements.query<UpstreamRow>(queries['live-upstreams'], [fleet])
-  const restrictions = await statements.query<RestrictionRow>(queries['all-restrictions'], [fleet])
+  // Not the deleted ones, from the first to the last.
+  const upstreams = await statements.query<UpstreamRow>(queries['list-upstreams'], [fleet, null, null, null])
+  const restrictions = await statements.query<RestrictionRow>(queries['list-restrictions'], [fleet, 0, null])
   return {
     ...head,
     upstreams: upstreams.map(upstreamRecord),

@@ -1,5 +1,5 @@
 -- A page of restrictions, in the order in which they were added.
--- $1 fleet  $2 place to go on after, 0 at first  $3 rows at most
+-- $1 fleet  $2 place to go on after, 0 at first  $3 rows at most, null for all
 select
   id,
   kind,

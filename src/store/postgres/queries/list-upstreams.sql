@@ -1,5 +1,5 @@
 -- A page of upstreams, by id.
--- $1 fleet  $2 state, null for all but the deleted ones  $3 id to go on after, or null  $4 rows at most
+-- $1 fleet  $2 state, null for all but the deleted ones  $3 id to go on after, or null  $4 rows at most, null for all
 select
   id,
   name,
