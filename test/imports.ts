@@ -43,6 +43,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/types.ts': [],
   'src/errors.ts': [],
   'src/ip-range.ts': [],
+  'src/canonical-json.ts': [],
   'src/lane.ts': ['src/types.ts'],
   'src/events.ts': ['src/types.ts', 'src/errors.ts'],
   'src/loop.ts': ['src/events.ts'],
@@ -66,6 +67,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   ],
   'src/control/': [
     'src/types.ts',
+    'src/canonical-json.ts',
     'src/errors.ts',
     'src/events.ts',
     'src/lane.ts',
@@ -76,9 +78,16 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     // Its typed errors.
     'src/provider/provider.ts',
   ],
-  'src/store/': ['src/types.ts', 'src/errors.ts', 'src/lane.ts'],
+  'src/store/': ['src/types.ts', 'src/errors.ts', 'src/lane.ts', 'src/canonical-json.ts'],
   'src/provider/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/config-checks.ts'],
-  'src/admin/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/lane.ts', 'src/routing/'],
+  'src/admin/': [
+    'src/types.ts',
+    'src/errors.ts',
+    'src/events.ts',
+    'src/lane.ts',
+    'src/routing/',
+    'src/canonical-json.ts',
+  ],
   'src/cli/': ['src/config.ts'],
   'src/cli/commands/start.ts': ['src/config.ts', 'src/main.ts'],
   // Works on the database itself, where no program runs yet.

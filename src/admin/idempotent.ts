@@ -8,6 +8,7 @@
 
 import { createHash, randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { canonicalJson } from '../canonical-json.ts'
 import { ControlError, isControlError } from '../errors.ts'
 import type { Claim, IdempotencyKeys, Outcome, StoredAnswer } from '../store/records.ts'
 import { authorOf } from './author.ts'
@@ -144,14 +145,6 @@ export function fingerprintOf(
 ): string {
   const { method, routeOptions, params, query, body = null } = request
   return createHash('sha256')
-    .update(canonical([method, routeOptions.url, params, query, body]))
+    .update(canonicalJson([method, routeOptions.url, params, query, body]))
     .digest('hex')
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  )
 }

@@ -2,6 +2,7 @@
 // when control starts. A tombstone stays one: what an operator deleted is not taken in again, and what the provider
 // lists anew after it was gone is a new upstream with a new id. Pure.
 
+import { canonicalJson } from '../canonical-json.ts'
 import { ControlError } from '../errors.ts'
 import type { Instance } from '../provider/provider.ts'
 import type { FleetContent, Step, UpstreamFields, UpstreamRecord } from '../store/records.ts'
@@ -151,15 +152,5 @@ function ruleOf({ id, kind, type, institution, upstreams, overflow }: Restrictio
 
 /** Whatever the order of keys: the database keeps its own. */
 function isSame(a: unknown, b: unknown): boolean {
-  return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b))
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort()
-      .map(([key, inner]) => [key, sorted(inner)]),
-  )
+  return canonicalJson(a) === canonicalJson(b)
 }

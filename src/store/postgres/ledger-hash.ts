@@ -5,6 +5,7 @@
 // is told by a hash that was noted elsewhere (each snapshot in Redis carries one).
 
 import { createHash } from 'node:crypto'
+import { canonicalJson } from '../../canonical-json.ts'
 import type { LedgerEntry } from '../records.ts'
 
 /** Of `steps`, and of the hash below. A newer program may write another. */
@@ -17,17 +18,4 @@ export function ledgerHash({ fleet, version, atMs, actor, reason, steps, previou
   const at = new Date(atMs).toISOString()
   const text = canonicalJson({ fleet, version, at, actor, reason, steps, previousHash })
   return createHash('sha256').update(text).digest('hex')
-}
-
-/**
- * JSON that is the same for the same value, in whatever order its keys were written: what PostgreSQL gives back of a
- * jsonb column has another order than what went in.
- * @see RFC 8785, whose order of keys this is
- */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
-  const sorted = entries.toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return `{${sorted.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`
 }
