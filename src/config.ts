@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { parseDocument } from 'yaml'
 import * as check from './config-checks.ts'
 import type { Check } from './config-checks.ts'
+import { isLoopback } from './ip-range.ts'
 import { parseStaticUpstreams, staticUpstream } from './provider/static.ts'
 
 const hour = 3_600_000
@@ -151,7 +152,7 @@ function contradictions(config: Config): string[] {
   if (config['gateway.port'] !== 0 && config['gateway.port'] === config['admin.port']) {
     found.push(`admin.port (ADMIN_PORT): ${config['admin.port']} is the gateway's port too; choose another`)
   }
-  if (config.role !== 'gateway' && config['admin.token'] === null && !isLoopback(config['admin.host'])) {
+  if (config.role !== 'gateway' && config['admin.token'] === null && !isLoopbackHost(config['admin.host'])) {
     found.push(
       `admin.host (ADMIN_HOST): "${config['admin.host']}" lets others reach the admin API, which can change the fleet: ` +
         'set admin.token (ADMIN_TOKEN), or bind it to 127.0.0.1',
@@ -175,8 +176,8 @@ function contradictions(config: Config): string[] {
   return found
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || isLoopback(host)
 }
 
 function repeated(key: string, rows: readonly { readonly id: string }[]): string[] {

@@ -14,6 +14,7 @@ import type { Config } from './config.ts'
 import type { Control } from './control/control.ts'
 import { makeEvents } from './events.ts'
 import type { Gateway } from './gateway/gateway.ts'
+import { isLoopback } from './ip-range.ts'
 import { logFacts, makeLog, type Log } from './log.ts'
 import { exposeReadings, makeMetrics } from './metrics.ts'
 import type { RecordStore } from './store/records.ts'
@@ -134,10 +135,6 @@ async function untilReady(gateway: Gateway | null, missing: () => readonly strin
     await gateway?.beat()
     if (missing().length > 0) await new Promise((resolve) => setTimeout(resolve, 100))
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.')
 }
 
 function urlOf(address: string, port: number): string {

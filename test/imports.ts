@@ -53,7 +53,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/metrics.ts': ['src/types.ts', 'src/events.ts'],
   'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts'],
   // A list of upstreams is a setting, and reads the same there and in the provider.
-  'src/config.ts': ['src/config-checks.ts', 'src/provider/static.ts'],
+  'src/config.ts': ['src/config-checks.ts', 'src/ip-range.ts', 'src/provider/static.ts'],
   'src/routing/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/lane.ts', 'src/ip-range.ts'],
   'src/gateway/': [
     'src/types.ts',

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net'
 import t from 'tap'
-import { addRange } from '../src/ip-range.ts'
+import { addRange, isLoopback } from '../src/ip-range.ts'
 
 t.test('an address, and a CIDR of either family', (t) => {
   const list = new BlockList()
@@ -15,5 +15,12 @@ t.test('an address, and a CIDR of either family', (t) => {
 t.test('anything else throws', (t) => {
   for (const range of ['', 'localhost', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/a', '10.0.0/8', 'fc00::/129'])
     t.throws(() => addRange(new BlockList(), range), range)
+  t.end()
+})
+
+t.test('loopback is 127.0.0.0/8 and ::1', (t) => {
+  for (const address of ['127.0.0.1', '127.255.255.254', '::1']) t.ok(isLoopback(address), address)
+  for (const address of ['0.0.0.0', '::', '10.0.0.1', '127.bank.example', 'localhost', '127.0.0.256'])
+    t.notOk(isLoopback(address), address)
   t.end()
 })

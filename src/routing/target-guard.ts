@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net'
 import { GatewayError } from '../errors.ts'
+import { isLoopback } from '../ip-range.ts'
 import type { Target } from '../types.ts'
 import { canonicalIPv6 } from './host.ts'
 import { quoted } from './quoted.ts'
@@ -98,10 +99,6 @@ function checkPort(target: Target, ports: Options['ports']): void {
 }
 
 const unspecified: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || (isIP(address) === 4 && address.startsWith('127.'))
-}
 
 /** RFC 6761 section 6.3: these never mean another machine, whoever resolves them. */
 function isLoopbackName(name: string): boolean {
