@@ -67,6 +67,10 @@ export type Snapshot = {
   readonly restrictions: readonly Restriction[]
 }
 
+/** What a job may say of its upstream. */
+export const reportOutcomes = ['ok', 'blocked', 'captcha', 'rate_limited'] as const
+export type ReportOutcome = (typeof reportOutcomes)[number]
+
 /** A job held to one upstream until it is released or expires. */
 export type Pin = {
   readonly job: Job

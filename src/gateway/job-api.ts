@@ -9,12 +9,10 @@ import type { FleetView } from '../routing/fleet-view.ts'
 import type { KnownPins } from '../routing/known-pins.ts'
 import type { Pinning } from '../routing/pin.ts'
 import type { Reports } from '../store/store.ts'
-import type { Job } from '../types.ts'
+import { reportOutcomes, type Job, type ReportOutcome } from '../types.ts'
 import { asGatewayError, refuseResponse } from './refuse.ts'
 
 const maxReportBytes = 4096
-const outcomes = ['ok', 'blocked', 'captcha', 'rate_limited'] as const
-export type Outcome = (typeof outcomes)[number]
 
 type Parts = {
   readonly readJob: (req: IncomingMessage) => Job
@@ -93,17 +91,17 @@ async function readBody(req: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-function readOutcome(body: string): Outcome {
+function readOutcome(body: string): ReportOutcome {
   let found: unknown
   try {
     found = (JSON.parse(body) as { outcome?: unknown } | null)?.outcome
   } catch {
     found = undefined
   }
-  const outcome = outcomes.find((known) => known === found)
+  const outcome = reportOutcomes.find((known) => known === found)
   if (outcome) return outcome
   throw new GatewayError('bad_request', {
-    detail: `A report is JSON such as {"outcome": "blocked"}; outcomes are ${outcomes.join(', ')}.`,
+    detail: `A report is JSON such as {"outcome": "blocked"}; outcomes are ${reportOutcomes.join(', ')}.`,
   })
 }
 

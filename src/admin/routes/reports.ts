@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { authorOf } from '../author.ts'
 import { jobId, oneOf } from '../grammar.ts'
+import { reportOutcomes } from '../../types.ts'
 import { repeatOnce } from '../idempotent.ts'
 import { changing, listOf, reading } from '../operation.ts'
 import { limitQuery, readLimit } from '../paging.ts'
@@ -16,7 +17,7 @@ const tag = 'jobs'
 const params = { id: jobId }
 type Params = { readonly id: string }
 const limitQueryShape = closed(limitQuery)
-const report = closed({ outcome: oneOf('ok', 'blocked', 'captcha', 'rate_limited') })
+const report = closed({ outcome: oneOf(...reportOutcomes) })
 
 type Parts = {
   readonly pins: Jobs['pins']
