@@ -7,6 +7,7 @@ import { ControlError } from '../errors.ts'
 import type { Instance } from '../provider/provider.ts'
 import type { FleetContent, Step, UpstreamFields, UpstreamRecord } from '../store/records.ts'
 import type { Restriction } from '../types.ts'
+import { restrictionOf } from './publish.ts'
 
 export type Listing = {
   readonly provider: string
@@ -73,13 +74,13 @@ export function planAdoption(content: FleetContent, listing: Listing, lives: Liv
 export function planRestrictions({ restrictions }: FleetContent, configured: readonly Restriction[]): Step[] {
   const removed = restrictions
     .filter(({ id, source }) => source === 'config' && !configured.some((rule) => rule.id === id))
-    .map(ruleOf)
+    .map(restrictionOf)
     .map((restriction): Step => ({ kind: 'restriction_removed', restriction }))
   const changed = configured.flatMap((restriction): Step[] => {
     const there = restrictions.find(({ id }) => id === restriction.id)
     if (!there) return [{ kind: 'restriction_added', restriction, source: 'config' }]
-    const from = ruleOf(there)
-    if (there.source === 'config' && isSame(from, ruleOf(restriction))) return []
+    const from = restrictionOf(there)
+    if (there.source === 'config' && isSame(from, restrictionOf(restriction))) return []
     return [{ kind: 'restriction_replaced', from, restriction, source: 'config' }]
   })
   return [...removed, ...changed]
@@ -144,10 +145,6 @@ function keptDeleted({ id, deletedAtMs }: UpstreamRecord): string {
 
 function addressOf({ host, port }: UpstreamRecord | Instance): string {
   return `${host} ${port}`
-}
-
-function ruleOf({ id, kind, type, institution, upstreams, overflow }: Restriction): Restriction {
-  return { id, kind, type, institution, upstreams, overflow }
 }
 
 /** Whatever the order of keys: the database keeps its own. */

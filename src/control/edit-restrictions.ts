@@ -13,6 +13,7 @@ import type {
 } from '../store/records.ts'
 import type { Pins } from '../store/store.ts'
 import type { Lane, Restriction } from '../types.ts'
+import { restrictionOf } from './publish.ts'
 import { refuseNamingNothing, refuseStranding } from './rule-check.ts'
 
 /** @typeParam T  what the verb answers */
@@ -96,7 +97,9 @@ export function makeRestrictionEdits({ fleet, pins, newId, changed }: Parts) {
       asked: Asked<RestrictionRecord>,
     ): Promise<Outcome<RestrictionRecord>> {
       return edit(options, asked, ({ restrictions, nowMs }) => {
-        const { source, createdAtMs, updatedAtMs: _, ...from } = editable(restrictions, restriction.id)
+        const there = editable(restrictions, restriction.id)
+        const { source, createdAtMs } = there
+        const from = restrictionOf(there)
         return {
           steps: [{ kind: 'restriction_replaced', from, restriction, source }],
           rules: restrictions.map((rule) => (rule.id === restriction.id ? restriction : rule)),
@@ -113,7 +116,7 @@ export function makeRestrictionEdits({ fleet, pins, newId, changed }: Parts) {
       asked: Asked<{ readonly id: string }>,
     ): Promise<Outcome<{ readonly id: string }>> {
       return edit(options, asked, ({ restrictions }) => {
-        const { source: _, createdAtMs: __, updatedAtMs: ___, ...restriction } = editable(restrictions, id)
+        const restriction = restrictionOf(editable(restrictions, id))
         return {
           steps: [{ kind: 'restriction_removed', restriction }],
           rules: restrictions.filter((rule) => rule.id !== id),

@@ -23,7 +23,10 @@ export function makePublisher({ fleet, snapshots, events }: Parts) {
   }
 
   /** Two histories may have come to the same number; the ledger's hash tells them apart. */
-  async function isOfThisHistory({ version, ledgerHash }: Head): Promise<boolean> {
+  async function isOfThisHistory({
+    version,
+    ledgerHash,
+  }: Pick<Snapshot, 'version' | 'ledgerHash'>): Promise<boolean> {
     const snapshot = await snapshots.read()
     if (snapshot?.version !== version || snapshot.ledgerHash !== ledgerHash) return false
     published = snapshot
@@ -46,8 +49,7 @@ export function makePublisher({ fleet, snapshots, events }: Parts) {
     const snapshot = snapshotOf(await fleet.read())
     await snapshots.publish(snapshot)
     // A newer one of another control may stand there already; ours is then superseded.
-    if (await isOfThisHistory({ ...snapshot, ledgerHash: snapshot.ledgerHash ?? '', evictionAsked: null }))
-      events.emit('snapshot_published', { version: snapshot.version })
+    if (await isOfThisHistory(snapshot)) events.emit('snapshot_published', { version: snapshot.version })
   }
 
   return {
@@ -92,7 +94,8 @@ function upstreamOf(record: Upstream): Upstream {
   return { id, name, provider, state, host, port, egressIp, labels, ejected, quarantined, credentials }
 }
 
-function restrictionOf(record: Restriction): Restriction {
+/** Without dates and source. */
+export function restrictionOf(record: Restriction): Restriction {
   const { id, kind, type, institution, upstreams, overflow } = record
   return { id, kind, type, institution, upstreams, overflow }
 }
