@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { userInfo } from 'node:os'
 import type { Config } from '../config.ts'
-import { makeApi, type Api, type Page } from './api.ts'
+import { makeApi, type Api, type Page, type Query } from './api.ts'
 import type { Surroundings } from './command.ts'
 import { ApiError, describe, exitCodeOf, problemOf } from './failure.ts'
 import {
@@ -115,17 +115,11 @@ function userOfThisMachine(): string | null {
   }
 }
 
-export function limitOf({
-  limit,
-  all,
-}: {
-  readonly limit: number | null
-  readonly all: boolean
-}): number | null {
+function limitOf({ limit, all }: Limits): number | null {
   return all ? null : (limit ?? defaultLimit)
 }
 
-export function limitContradiction({ limit, all }: { readonly limit: number | null; readonly all: boolean }) {
+export function limitContradiction({ limit, all }: Limits) {
   return all && limit !== null ? 'Give --all or --limit, not both.' : null
 }
 
@@ -143,6 +137,18 @@ export function tellList<Row>(telling: Telling, page: Page<Row>, { noun, columns
   })
 }
 
+/** Asks for a list, as far as --limit and --all say, and shows it. */
+export function showList<Row>(
+  call: { readonly flags: ApiFlags & Limits; readonly io: Surroundings },
+  { path, query = {} }: { readonly path: string; readonly query?: Query },
+  view: ListView<Row>,
+): Promise<number> {
+  return withApi(call, async (api) =>
+    tellList(call, await api.list<Row>(path, query, limitOf(call.flags)), view),
+  )
+}
+
+type Limits = { readonly limit: number | null; readonly all: boolean }
 type Telling = { readonly flags: { readonly json: boolean }; readonly io: Surroundings }
 export type ListView<Row> = { readonly noun: string; readonly columns: readonly Column<Row>[] }
 

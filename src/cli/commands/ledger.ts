@@ -8,10 +8,9 @@ import { stepOf } from '../words.ts'
 import {
   apiFlags,
   limitContradiction,
-  limitOf,
   listFlags,
+  showList,
   tell,
-  tellList,
   withApi,
   type ListView,
 } from '../with-api.ts'
@@ -37,15 +36,7 @@ const list = command({
   flags: { about: option('id', 'only what concerns this upstream or restriction', id), ...listFlags },
   examples: ['lanekeeper ledger list --limit 20', 'lanekeeper ledger list --about up-1 --all --json'],
   contradiction: limitContradiction,
-  run: (call) =>
-    withApi(call, async (api) => {
-      const { flags } = call
-      return tellList(
-        call,
-        await api.list<LedgerEntry>('/v1/ledger', { about: flags.about }, limitOf(flags)),
-        view,
-      )
-    }),
+  run: (call) => showList(call, { path: '/v1/ledger', query: { about: call.flags.about } }, view),
 })
 
 const show = command({

@@ -1,7 +1,7 @@
 // lanekeeper restrictions ...: the rules that tie lanes to upstreams.
 
-import type { Api } from '../api.ts'
-import { command } from '../command.ts'
+import type { Api, Change } from '../api.ts'
+import { command, type Surroundings } from '../command.ts'
 import { waitForEviction } from '../eviction.ts'
 import {
   argument,
@@ -16,7 +16,7 @@ import {
   word,
   type ValuesOf,
 } from '../flags.ts'
-import type { Changed, Restriction, RuleChange } from '../shapes.ts'
+import type { Restriction, RuleChange } from '../shapes.ts'
 import { cell, count, record } from '../table.ts'
 import { ruleOf, selectorOf } from '../words.ts'
 import {
@@ -26,10 +26,9 @@ import {
   force,
   forceExits,
   limitContradiction,
-  limitOf,
   listFlags,
+  showList,
   tell,
-  tellList,
   withApi,
   type ListView,
 } from '../with-api.ts'
@@ -79,10 +78,7 @@ const showAll = command({
   flags: listFlags,
   examples: ['lanekeeper restrictions list', 'lanekeeper restrictions list --json'],
   contradiction: limitContradiction,
-  run: (call) =>
-    withApi(call, async (api) =>
-      tellList(call, await api.list<Restriction>('/v1/restrictions', {}, limitOf(call.flags)), view),
-    ),
+  run: (call) => showList(call, { path: '/v1/restrictions' }, view),
 })
 
 const show = command({
@@ -120,20 +116,13 @@ const add = command({
   ],
   exits: forceExits,
   contradiction: (flags) => selectorProblem(flags) ?? waitProblem(flags),
-  run: (call) =>
-    withApi(call, async (api) => {
-      const { flags } = call
-      const rule = await api.change<Changed<Restriction> & RuleChange>({
-        method: 'POST',
-        path: '/v1/restrictions',
-        knownBy: 'id',
-        query: overrules(flags),
-        body: { ...(flags.id === null ? {} : { id: flags.id }), ...ruleFrom(flags) },
-        ...author(flags),
-      })
-      tell(call, rule, () => `${changed(rule, 'is added')}\n${sentence(rule)}`)
-      return followEviction(call, api, rule)
-    }),
+  run: (call) => {
+    const { id } = call.flags
+    const body = { ...(id === null ? {} : { id }), ...ruleFrom(call.flags) }
+    return change<Restriction>(call, { method: 'POST', path: '/v1/restrictions', body }, (rule) => {
+      return `${changed(rule, 'is added')}\n${sentence(rule)}`
+    })
+  },
 })
 
 const replace = command({
@@ -148,20 +137,10 @@ const replace = command({
   ],
   exits: forceExits,
   contradiction: (flags) => selectorProblem(flags) ?? waitProblem(flags),
-  run: (call) =>
-    withApi(call, async (api) => {
-      const { flags } = call
-      const rule = await api.change<Changed<Restriction> & RuleChange>({
-        method: 'PUT',
-        path: pathOf(call.args.id),
-        knownBy: 'id',
-        query: overrules(flags),
-        body: ruleFrom(flags),
-        ...author(flags),
-      })
-      tell(call, rule, () => `${changed(rule, 'is replaced')}\n${sentence(rule)}`)
-      return followEviction(call, api, rule)
-    }),
+  run: (call) => {
+    const request = { method: 'PUT', path: pathOf(call.args.id), body: ruleFrom(call.flags) } as const
+    return change<Restriction>(call, request, (rule) => `${changed(rule, 'is replaced')}\n${sentence(rule)}`)
+  },
 })
 
 const remove = command({
@@ -176,18 +155,7 @@ const remove = command({
   exits: forceExits,
   contradiction: waitProblem,
   run: (call) =>
-    withApi(call, async (api) => {
-      const { flags } = call
-      const gone = await api.change<RuleChange>({
-        method: 'DELETE',
-        path: pathOf(call.args.id),
-        knownBy: 'id',
-        query: overrules(flags),
-        ...author(flags),
-      })
-      tell(call, gone, () => changed(gone, 'is removed'))
-      return followEviction(call, api, gone)
-    }),
+    change(call, { method: 'DELETE', path: pathOf(call.args.id) }, (gone) => changed(gone, 'is removed')),
 })
 
 export const restrictionCommands = [showAll, show, add, replace, remove]
@@ -201,6 +169,25 @@ function selectorProblem({ ids, label }: Selection): string | null {
 
 function waitProblem({ evict, wait }: Evict): string | null {
   return wait && !evict ? '--wait waits for --evict; give both.' : null
+}
+
+type ChangeCall = {
+  readonly flags: Evict & ValuesOf<typeof changeFlags> & { readonly force: boolean }
+  readonly io: Surroundings
+}
+
+/** Asks for it, says what is so now, and follows the eviction. */
+function change<T>(
+  call: ChangeCall,
+  request: Pick<Change, 'method' | 'path' | 'body'>,
+  lines: (answer: T & RuleChange) => string,
+): Promise<number> {
+  return withApi(call, async (api) => {
+    const asked = { ...request, knownBy: 'id', query: overrules(call.flags), ...author(call.flags) }
+    const answer = await api.change<T & RuleChange>(asked)
+    tell(call, answer, () => lines(answer))
+    return followEviction(call, api, answer)
+  })
 }
 
 function overrules({ force, evict }: { readonly force: boolean; readonly evict: boolean }) {

@@ -1,7 +1,8 @@
 // lanekeeper upstreams ...: the proxies of the fleet, and what a person decides about them.
 
+import type { Api, Change } from '../api.ts'
 import { command } from '../command.ts'
-import { argument, id, labels, oneOf, option, repeatable, required, text } from '../flags.ts'
+import { argument, id, labels, oneOf, option, repeatable, required, text, type ValuesOf } from '../flags.ts'
 import type { Changed, Upstream } from '../shapes.ts'
 import { cell, count, record } from '../table.ts'
 import { addressOf, stateOf } from '../words.ts'
@@ -12,10 +13,9 @@ import {
   force,
   forceExits,
   limitContradiction,
-  limitOf,
   listFlags,
+  showList,
   tell,
-  tellList,
   withApi,
   type ListView,
 } from '../with-api.ts'
@@ -51,15 +51,7 @@ const list = command({
     'lanekeeper upstreams list --all --json',
   ],
   contradiction: limitContradiction,
-  run: (call) =>
-    withApi(call, async (api) => {
-      const { flags } = call
-      return tellList(
-        call,
-        await api.list<Upstream>('/v1/upstreams', { state: flags.state }, limitOf(flags)),
-        view,
-      )
-    }),
+  run: (call) => showList(call, { path: '/v1/upstreams', query: { state: call.flags.state } }, view),
 })
 
 const show = command({
@@ -96,13 +88,7 @@ const create = command({
       const { address, name, label, credentials } = call.flags
       const given = { address, name, egressIp: call.flags['egress-ip'], labels: label, credentials }
       const body = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null))
-      const upstream = await api.change<Changed<Upstream>>({
-        method: 'POST',
-        path: '/v1/upstreams',
-        knownBy: 'id',
-        body,
-        ...author(call.flags),
-      })
+      const upstream = await change(api, call, { method: 'POST', path: '/v1/upstreams', body })
       return tell(call, upstream, () => `${changed(upstream, 'is registered')}\n\n${record({ ...upstream })}`)
     }),
 })
@@ -116,12 +102,7 @@ const quarantine = command({
   run: (call) =>
     withApi(call, async (api) => {
       const path = `${pathOf(call.args.id)}/quarantine`
-      const upstream = await api.change<Changed<Upstream>>({
-        method: 'POST',
-        path,
-        knownBy: 'id',
-        ...author(call.flags),
-      })
+      const upstream = await change(api, call, { method: 'POST', path })
       return tell(call, upstream, () => `${changed(upstream, 'is quarantined')} ${goesOn(upstream)}`)
     }),
 })
@@ -135,12 +116,7 @@ const release = command({
   run: (call) =>
     withApi(call, async (api) => {
       const path = `${pathOf(call.args.id)}/release`
-      const upstream = await api.change<Changed<Upstream>>({
-        method: 'POST',
-        path,
-        knownBy: 'id',
-        ...author(call.flags),
-      })
+      const upstream = await change(api, call, { method: 'POST', path })
       return tell(call, upstream, () => changed(upstream, 'is not quarantined any more'))
     }),
 })
@@ -160,18 +136,21 @@ const remove = command({
   exits: forceExits,
   run: (call) =>
     withApi(call, async (api) => {
-      const upstream = await api.change<Changed<Upstream>>({
-        method: 'DELETE',
-        path: pathOf(call.args.id),
-        knownBy: 'id',
-        query: { force: call.flags.force || null },
-        ...author(call.flags),
-      })
+      const query = { force: call.flags.force || null }
+      const upstream = await change(api, call, { method: 'DELETE', path: pathOf(call.args.id), query })
       return tell(call, upstream, () => changed(upstream, 'is deleted'))
     }),
 })
 
 export const upstreamCommands = [list, show, create, quarantine, release, remove]
+
+function change(
+  api: Api,
+  { flags }: { readonly flags: ValuesOf<typeof changeFlags> },
+  request: Pick<Change, 'method' | 'path' | 'query' | 'body'>,
+): Promise<Changed<Upstream>> {
+  return api.change({ ...request, knownBy: 'id', ...author(flags) })
+}
 
 function pathOf(id: string): string {
   return `/v1/upstreams/${encodeURIComponent(id)}`
