@@ -116,15 +116,18 @@ t.test('a job reports how the target treated it, and operators can read it', asy
   t.equal((await ask('POST', '/v1/job/report', { body: '{"outcome":"captcha"}' })).status, 202)
   await open()
   t.equal((await ask('POST', '/v1/job/report', { body: '{"outcome":"blocked"}' })).status, 202)
-  const reports = await until('both are written down', async () => {
+  const withoutType = { userinfo: 'job=42:t0ken', body: '{"outcome":"ok"}' }
+  t.equal((await ask('POST', '/v1/job/report', withoutType)).status, 202)
+  const reports = await until('all are written down', async () => {
     const { items } = JSON.parse((await adminGet(gateway, '/v1/jobs/42/reports')).body) as {
       items: unknown[]
     }
-    return items.length === 2 && items
+    return items.length === 3 && items
   })
   t.match(
     reports,
     [
+      { outcome: 'ok', upstream: 'up-1', type: 'payment' },
       { outcome: 'blocked', upstream: 'up-1', type: 'payment', institution: null, actor: 'job' },
       { outcome: 'captcha', upstream: null, type: 'payment' },
     ],
