@@ -51,13 +51,40 @@ const settings = {
   'database.lockTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
   fleet: setting('FLEET', check.word(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -')),
   dataDir: setting('DATA_DIR', check.text),
-  provider: setting('PROVIDER', check.oneOf('local', 'static')),
+  provider: setting('PROVIDER', check.oneOf('local', 'static', 'gce')),
   'local.upstreams': setting('LOCAL_UPSTREAMS', check.wholeNumber({ min: 0, max: 200 })),
   'local.tinyproxy': setting(null, check.oneOf('auto', 'never')),
   'local.maxClients': setting(null, check.wholeNumber({ min: 1, max: 10_000 })),
   'local.sourceAddresses': setting(null, check.yesOrNo),
   'local.labels': setting(null, check.listOf(check.labels)),
   'static.upstreams': setting('STATIC_UPSTREAMS', upstreamsFromVariable),
+  'gce.project': setting(null, check.orNull(check.text)),
+  'gce.zones': setting(
+    null,
+    check.listOf(check.word(/^[a-z][a-z0-9-]{1,62}$/, 'a zone, such as europe-west1-b')),
+  ),
+  'gce.template': setting(null, check.orNull(check.text)),
+  'gce.namePrefix': setting(null, check.word(/^[a-z][a-z0-9-]{0,19}$/, '1 to 20 of a-z, 0-9 and -')),
+  'gce.port': setting(null, check.wholeNumber({ min: 1, max: 65_535 })),
+  'gce.address': setting(null, check.oneOf('internal', 'external')),
+  'gce.labels': setting(null, check.labels),
+  'gce.credentials': setting(null, check.orNull(check.text)),
+  'gce.upstreams': setting(null, check.orNull(check.wholeNumber({ min: 0, max: 10_000 }))),
+  'gce.operationTimeoutMs': setting(null, check.milliseconds(1000, hour)),
+  'gce.endpoint': setting(null, check.orNull(check.httpUrl)),
+  'launches.timeoutMs': setting(null, check.milliseconds(1000, day)),
+  'drains.deadlineMs': setting('DRAIN_DEADLINE_MS', check.milliseconds(0, 7 * day)),
+  'drains.silentMs': setting(null, check.milliseconds(1000, hour)),
+  'probes.everyMs': setting(null, check.milliseconds(0, hour)),
+  'probes.timeoutMs': setting(null, check.milliseconds(10, 60_000)),
+  'probes.url': setting(null, check.orNull(check.httpUrl)),
+  'probes.good': setting(null, check.wholeNumber({ min: 1, max: 100 })),
+  'probes.bad': setting(null, check.wholeNumber({ min: 1, max: 100 })),
+  'probes.ejectMs': setting(null, check.milliseconds(100, day)),
+  'probes.ejectMaxMs': setting(null, check.milliseconds(100, day)),
+  'sync.everyMs': setting(null, check.milliseconds(100, day)),
+  'sync.absences': setting(null, check.wholeNumber({ min: 1, max: 100 })),
+  'sync.graceMs': setting(null, check.milliseconds(0, day)),
   credentials: setting(null, check.credentials),
   restrictions: setting(null, check.listOf(check.restriction)),
   'targets.ports': setting('TARGET_PORTS', check.targetPorts),
@@ -149,6 +176,15 @@ function contradictions(config: Config): string[] {
       'static.upstreams (STATIC_UPSTREAMS): provider static needs at least one, such as 10.0.0.5:8888',
     )
   }
+  if (config.provider === 'gce' && config.role !== 'gateway') {
+    const needed = { project: config['gce.project'], template: config['gce.template'] }
+    for (const [key, value] of Object.entries(needed))
+      if (value === null) found.push(`gce.${key}: provider gce needs it`)
+    if (config['gce.zones'].length === 0)
+      found.push('gce.zones: provider gce needs at least one, such as [europe-west1-b]')
+  }
+  if (config['probes.ejectMs'] > config['probes.ejectMaxMs'])
+    found.push('probes.ejectMs: is longer than probes.ejectMaxMs')
   if (config['gateway.port'] !== 0 && config['gateway.port'] === config['admin.port']) {
     found.push(`admin.port (ADMIN_PORT): ${config['admin.port']} is the gateway's port too; choose another`)
   }

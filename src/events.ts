@@ -3,9 +3,18 @@
 
 import { EventEmitter } from 'node:events'
 import type { ErrorCode } from './errors.ts'
-import type { Job, Lane, Target } from './types.ts'
+import type { Job, Lane, Target, UpstreamState } from './types.ts'
 
-export type TunnelEnd = 'client' | 'upstream' | 'idle' | 'life' | 'stop' | 'client_reset' | 'upstream_reset'
+export type TunnelEnd =
+  | 'client'
+  | 'upstream'
+  | 'idle'
+  | 'life'
+  | 'stop'
+  /** Its upstream has left the fleet. */
+  | 'drained'
+  | 'client_reset'
+  | 'upstream_reset'
 
 type Request = {
   readonly requestId: string
@@ -66,6 +75,28 @@ export type Facts = {
   jobs_evicted: [{ readonly asked: number; readonly jobs: number }]
   /** The provider lists what an operator deleted, or what is there under another id: not taken in. */
   upstream_not_adopted: [{ readonly id: string; readonly detail: string }]
+  /** A step in the life of an upstream is done; `reason` as in the ledger. */
+  upstream_moved_on: [{ readonly upstream: string; readonly to: UpstreamState; readonly reason: string }]
+  /** A step in the life of an upstream failed; it is tried again, unless it has failed for good. */
+  upstream_step_failed: [
+    { readonly upstream: string; readonly step: string; readonly problem: string; readonly attempts: number },
+  ]
+  /** A drain came to its deadline: what was left on the upstream is closed. */
+  upstream_shut: [{ readonly upstream: string; readonly pins: number; readonly tunnels: number }]
+  /** By probes, or no more. */
+  upstream_ejected: [{ readonly upstream: string; readonly forMs: number; readonly detail: string }]
+  upstream_readmitted: [{ readonly upstream: string }]
+  /** A comparison of the provider's list with the records. */
+  sync_done: [
+    {
+      readonly outcome: 'done' | 'incomplete' | 'stopped' | 'failed'
+      readonly listed: number
+      readonly corrected: number
+      readonly left: number
+      readonly problems: readonly string[]
+      readonly ms: number
+    },
+  ]
   database_lost: [{ readonly detail: string }]
   database_found: []
   store_lost: [{ readonly detail: string }]

@@ -35,6 +35,16 @@ export function logFacts(events: Events, log: Log): void {
       log.warn(fact, 'the store of pins is ahead of the database, which goes on above it'),
     jobs_evicted: (fact) => log.warn(fact, 'jobs evicted that fit the rules no longer'),
     upstream_not_adopted: (fact) => log.warn(fact, 'an upstream of the provider is not taken in'),
+    upstream_moved_on: (fact) => log.info(fact, 'upstream moved on'),
+    upstream_step_failed: (fact) => log.warn(fact, 'a step in the life of an upstream failed'),
+    upstream_shut: (fact) => log.warn(fact, 'drain deadline: what was left on the upstream is closed'),
+    upstream_ejected: (fact) => log.warn(fact, 'upstream ejected: its probes fail'),
+    upstream_readmitted: (fact) => log.info(fact, 'upstream readmitted: its probes are good'),
+    sync_done: ({ outcome, ...fact }) =>
+      log[outcome === 'done' ? (fact.corrected > 0 ? 'info' : 'debug') : 'warn'](
+        { outcome, ...fact },
+        'sync',
+      ),
     database_lost: (fact) =>
       log.error(fact, 'the database does not answer: traffic goes on, the fleet cannot be changed'),
     database_found: () => log.info('the database answers again'),

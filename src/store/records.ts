@@ -4,30 +4,77 @@
 
 import type { Restriction, Upstream, UpstreamState } from '../types.ts'
 
-/** `operator`: by the admin API; `provider`: the provider's list says so. */
-export type Origin = 'operator' | 'provider'
+/**
+ * Who brought an upstream into the fleet, or took it out. `operator`: a person, by the admin API (a machine that others
+ * made); `provider`: the provider's list says so; `control`: made through the provider, on purpose.
+ */
+export type Origin = 'operator' | 'provider' | 'control'
 
-/** A deleted one stays as a tombstone: its id is never used again. */
-export type UpstreamRecord = Upstream & {
-  /** Where its provider keeps it: a cloud's zone, or for `local` the host and folder. */
-  readonly zone: string | null
-  readonly addedBy: Origin
-  /** Raised by one with each change of the row. */
-  readonly rowVersion: number
-  readonly createdAtMs: number
-  readonly updatedAtMs: number
-  readonly deletedAtMs: number | null
-  readonly deletedBy: Origin | null
+/** A drain under way, or the one that led to `deleting`. Times by the database's clock. */
+export type Drain = {
+  readonly sinceMs: number
+  readonly deadlineMs: number
+  /** Delete it once it is empty. */
+  readonly thenDelete: boolean
+  /** Who will have deleted it. */
+  readonly by: Origin
+  /** When it was acknowledged and found empty, or its deadline closed what was left. */
+  readonly drainedAtMs: number | null
+  /** What was left at the deadline and was closed; null where nothing was. */
+  readonly shut: { readonly atMs: number; readonly pins: number; readonly tunnels: number } | null
 }
 
-export type NewUpstream = Upstream & { readonly zone: string | null; readonly addedBy: Origin }
+/** What control keeps of an upstream's life, beside its state. */
+export type LifeFields = {
+  /** Under which its provider lists it. The first life of an instance has the same id, the second `<id>.2`. */
+  readonly instanceId: string
+  /** The cloud's own number of that very machine; null where it has none, or it is not known yet. */
+  readonly incarnation: string | null
+  /** Where its provider keeps it: a cloud's zone, or for `local` the host and folder. */
+  readonly zone: string | null
+  /** The external address that the provider lists; `egressIp` is what the world sees, where a probe has asked. */
+  readonly listedIp: string | null
+  /** Of the cloud operation under way: it stays the same over retries. A UUID. */
+  readonly requestId: string | null
+  /** Failed tries of the step under way; when it is tried again; why the last one failed (`code: what to do`). */
+  readonly attempts: number
+  readonly retryAtMs: number | null
+  readonly problem: string | null
+  readonly drain: Drain | null
+  /** The upstream that was made to take its place: once that runs, this one is drained. */
+  readonly replacedBy: string | null
+  /** How often in a row it was ejected, and until when it is. */
+  readonly ejections: number
+  readonly ejectedUntilMs: number | null
+}
+
+/** A deleted one stays as a tombstone: its id is never used again. */
+export type UpstreamRecord = Upstream &
+  LifeFields & {
+    readonly addedBy: Origin
+    /** Raised by one with each change of the row that has a row in the ledger. */
+    readonly rowVersion: number
+    /** The fleet's version and the time at which it came into its state. */
+    readonly stateVersion: number
+    readonly stateSinceMs: number
+    /** Raised by each claim: whoever holds an older number has lost it. 0 before the first. */
+    readonly claimFence: number
+    readonly createdAtMs: number
+    readonly updatedAtMs: number
+    readonly deletedAtMs: number | null
+    readonly deletedBy: Origin | null
+  }
+
+/** While `host` is '' its address is not known yet. What is left out of the life's fields: none, null, 0; the id. */
+export type NewUpstream = Upstream & Partial<LifeFields> & { readonly addedBy: Origin }
 
 /** What of an upstream may change during its life. */
 export type UpstreamFields = Partial<
   Pick<
     Upstream,
     'name' | 'host' | 'port' | 'egressIp' | 'labels' | 'credentials' | 'state' | 'ejected' | 'quarantined'
-  >
+  > &
+    Omit<LifeFields, 'instanceId'>
 >
 
 /** Rules of the configuration file are its own: they come and go with it, and the admin API leaves them alone. */
@@ -65,6 +112,13 @@ export type Step =
   | { readonly kind: 'eviction_asked' }
   /** The eviction asked at version `asked` is done. Clears the wish unless a newer one stands. */
   | { readonly kind: 'jobs_evicted'; readonly asked: number; readonly jobs: number }
+  /** How many upstreams the provider is to keep; null: as many as there are. `configured`: what the configuration said. */
+  | {
+      readonly kind: 'size_wanted'
+      readonly from: number | null
+      readonly to: number | null
+      readonly configured: number | null
+    }
   /** The store of pins had a newer version than this database (restored from a backup, say): go on above it. */
   | { readonly kind: 'version_raised'; readonly above: number }
 
@@ -81,6 +135,10 @@ export type Head = {
   readonly ledgerHash: string
   /** The version at which an eviction was asked that is not done yet. */
   readonly evictionAsked: number | null
+  /** How many upstreams the provider is to keep; null: as many as there are. */
+  readonly wantedSize: number | null
+  /** What the configuration wanted when control last looked: where it says otherwise now, it has been changed. */
+  readonly configuredSize: number | null
 }
 
 export type FleetContent = Head & {
@@ -122,6 +180,18 @@ export type ChangeRequest<T> = {
   } | null
 }
 
+/** Some upstreams, and the fleet's head, of one moment. By the database's clock; without the deleted ones. */
+export type UpstreamsContent = Head & {
+  readonly nowMs: number
+  readonly upstreams: readonly UpstreamRecord[]
+}
+
+export type UpstreamsChange<T> = Omit<ChangeRequest<T>, 'decide'> & {
+  readonly ids: readonly string[]
+  /** As that of `ChangeRequest`, told these upstreams alone. */
+  readonly decide: (content: UpstreamsContent) => { readonly steps: readonly Step[]; readonly answer: T }
+}
+
 export interface FleetRecords {
   /** Upstreams, restrictions and version of one moment. */
   read(): Promise<FleetContent>
@@ -133,6 +203,73 @@ export interface FleetRecords {
    * @throws what `decide` throws; ControlError conflict where the claim of `keep` has been taken over meanwhile
    */
   change<T>(request: ChangeRequest<T>): Promise<Outcome<T>>
+  /** The same for what concerns a few upstreams, at a cost that does not grow with the fleet. */
+  changeUpstreams<T>(request: UpstreamsChange<T>): Promise<Outcome<T>>
+  /**
+   * Remembers which store of pins this fleet works with (`TrafficStore.identity`), over restarts of control.
+   * @returns when it was another one last (it was flushed, or failed over); null: never another
+   */
+  storeSeen(identity: string): Promise<{ readonly changedAtMs: number | null; readonly nowMs: number }>
+}
+
+/** The right to take an upstream's next step. It ends with its time, or when another takes it: then `fence` is higher. */
+export type UpstreamClaim = { readonly id: string; readonly holder: string; readonly fence: number }
+
+/** What a step writes down for whoever tries it again. No ledger row and no new version: no state has changed. */
+export type StepNotes = Partial<Pick<LifeFields, 'zone' | 'requestId' | 'attempts' | 'retryAtMs' | 'problem'>>
+
+export type ClaimedUpstream = { readonly record: UpstreamRecord; readonly claim: UpstreamClaim }
+
+/**
+ * The rows are the queue (design 9). One has somewhere to go when it is provisioning or deleting, draining and not done
+ * with it, or running with a replacement. None of these takes the fleet's row.
+ */
+export interface UpstreamClaims {
+  /**
+   * Those that have somewhere to go, are due and unclaimed; the longest untouched first. Looks without claiming.
+   * @param of  the provider's, and all of `static`; where `place` is given, of the provider's those of that zone alone
+   */
+  waiting(of: {
+    readonly provider: string
+    readonly place: string | null
+    readonly limit: number
+  }): Promise<{ readonly nowMs: number; readonly upstreams: readonly UpstreamRecord[] }>
+  /** Those of them that are still unclaimed (SKIP LOCKED) and not deleted, as they stand then. */
+  take(
+    ids: readonly string[],
+    by: { readonly holder: string; readonly forMs: number },
+  ): Promise<{ readonly nowMs: number; readonly claimed: readonly ClaimedUpstream[] }>
+  /** Counted from now. @returns false where another has taken it, or it is deleted */
+  extend(claim: UpstreamClaim, forMs: number): Promise<boolean>
+  /** @returns false, and nothing is written, where another has taken it, or it is deleted */
+  note(claim: UpstreamClaim, notes: StepNotes): Promise<boolean>
+  /** The same, and ends the claim. */
+  release(claim: UpstreamClaim, notes?: StepNotes): Promise<boolean>
+}
+
+/** What one comparison of the provider's list with the records came to (design 9). */
+export type SyncReport = {
+  /** A UUID. */
+  readonly pass: string
+  /** Which process did it. */
+  readonly holder: string
+  /** By the clock of that process. */
+  readonly startedAtMs: number
+  readonly endedAtMs: number
+  /** `incomplete`: the list was, so nothing was taken for gone; `stopped`: too much is gone, confirm it; `failed`: no list. */
+  readonly outcome: 'done' | 'incomplete' | 'stopped' | 'failed'
+  /** Why it is not `done`. */
+  readonly problems: readonly string[]
+  readonly listed: number
+  readonly recorded: number
+  readonly corrected: readonly { readonly id: string; readonly action: string; readonly detail: string }[]
+  readonly left: readonly { readonly id: string; readonly detail: string }[]
+}
+
+export interface SyncReports {
+  /** The newest only: one that started later stays. */
+  keep(report: SyncReport): Promise<void>
+  read(): Promise<SyncReport | null>
 }
 
 /** `next` is handed in as `after` to go on; null at the end. */
@@ -237,6 +374,8 @@ export interface RecordStore {
   readonly ledger: Ledger
   readonly keys: IdempotencyKeys
   readonly reports: JobReports
+  readonly claims: UpstreamClaims
+  readonly syncs: SyncReports
   /** Brings the tables up to date, and makes the fleet's row. Several processes may do so at once. */
   migrate(): Promise<void>
   /** Resolves when the database answers now. */

@@ -166,6 +166,11 @@ export interface TrafficStore {
   readonly heartbeats: Heartbeats
   readonly feed: Feed
   readonly reports: Reports
+  /**
+   * Which store this is: another text after a flush, and after a failover that may have lost writes. Reading it marks a
+   * store that has no mark yet.
+   */
+  identity(): Promise<string>
   /** Resolves when the store answers now; throws `store_unavailable` when not. */
   ping(): Promise<void>
   close(): Promise<void>
