@@ -1,8 +1,9 @@
 // Facts that anyone may publish and anyone may hear; nobody answers. Log lines and metrics are made from
-// these, so no other part knows that either exists. Imports types.
+// these, so no other part knows that either exists. Imports types, and the codes of errors.
 
 import { EventEmitter } from 'node:events'
 import type { ErrorCode } from './errors.ts'
+import type { ProviderErrorCode } from './provider/provider.ts'
 import type { Job, Lane, Target, UpstreamState } from './types.ts'
 
 export type TunnelEnd =
@@ -95,6 +96,15 @@ export type Facts = {
       readonly left: number
       readonly problems: readonly string[]
       readonly ms: number
+    },
+  ]
+  /** A call to a provider has ended. `aborted`: by the caller; `failed`: by an error that the contract does not know. */
+  provider_called: [
+    {
+      readonly provider: string
+      readonly verb: 'list' | 'read' | 'create' | 'resume' | 'delete'
+      readonly ms: number
+      readonly outcome: 'ok' | ProviderErrorCode | 'aborted' | 'failed'
     },
   ]
   database_lost: [{ readonly detail: string }]

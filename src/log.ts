@@ -45,6 +45,7 @@ export function logFacts(events: Events, log: Log): void {
         { outcome, ...fact },
         'sync',
       ),
+    provider_called: (fact) => log.debug(fact, 'provider called'),
     database_lost: (fact) =>
       log.error(fact, 'the database does not answer: traffic goes on, the fleet cannot be changed'),
     database_found: () => log.info('the database answers again'),

@@ -36,6 +36,30 @@ export function makeMetrics(events: Events): Registry {
   const failures = counter('upstream_failures_total', 'Failures that were the fault of an upstream', [
     'upstream',
   ])
+  const moves = counter('upstream_moves_total', 'Upstreams that came into a state, by state', ['to'])
+  const stepFailures = counter(
+    'upstream_step_failures_total',
+    'Steps in the life of an upstream that failed and are tried again, by step',
+    ['step'],
+  )
+  const ejections = counter('upstream_ejections_total', 'Upstreams that probes took out of the rings')
+  const shutTunnels = counter('drain_tunnels_closed_total', 'Tunnels that were closed at a drain deadline')
+  const shutPins = counter(
+    'drain_pins_closed_total',
+    'Pinned jobs that a drain deadline left without upstream',
+  )
+  const syncs = counter('syncs_total', "Comparisons of the provider's list with the records, by outcome", [
+    'outcome',
+  ])
+  const corrections = counter('sync_corrections_total', 'Records that a sync corrected')
+  const providerCalls = new Histogram({
+    name: 'lanekeeper_provider_call_seconds',
+    help: 'Calls to the provider, by verb and outcome',
+    labelNames: ['verb', 'outcome'],
+    // From a process on this machine to a cloud that takes minutes.
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+    registers,
+  })
   const setup = new Histogram({
     name: 'lanekeeper_tunnel_setup_seconds',
     help: 'From the request head to the answer that the tunnel stands',
@@ -58,6 +82,18 @@ export function makeMetrics(events: Events): Registry {
   events.on('pin_lost', () => pinsLost.inc())
   events.on('jobs_evicted', ({ jobs }) => evicted.inc(jobs))
   events.on('upstream_blamed', ({ upstream }) => failures.inc({ upstream }))
+  events.on('upstream_moved_on', ({ to }) => moves.inc({ to }))
+  events.on('upstream_step_failed', ({ step }) => stepFailures.inc({ step }))
+  events.on('upstream_ejected', () => ejections.inc())
+  events.on('upstream_shut', ({ pins, tunnels }) => {
+    shutPins.inc(pins)
+    shutTunnels.inc(tunnels)
+  })
+  events.on('sync_done', ({ outcome, corrected }) => {
+    syncs.inc({ outcome })
+    corrections.inc(corrected)
+  })
+  events.on('provider_called', ({ verb, outcome, ms }) => providerCalls.observe({ verb, outcome }, ms / 1000))
   return registry
 }
 

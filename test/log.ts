@@ -50,13 +50,40 @@ t.test('a refusal without a job or a target is a line all the same', (t) => {
   t.end()
 })
 
+t.test('a sync is a line that is the louder the more it matters', (t) => {
+  const { events, lines } = setUp()
+  const pass = { listed: 5, left: 0, problems: [], ms: 12 }
+  for (const [outcome, corrected] of [
+    ['done', 0],
+    ['done', 2],
+    ['stopped', 0],
+  ] as const)
+    events.emit('sync_done', { ...pass, outcome, corrected })
+  const [debug, info, warn] = [20, 30, 40]
+  t.match(lines, [
+    { level: debug, msg: 'sync', outcome: 'done' },
+    { level: info, msg: 'sync', corrected: 2 },
+    { level: warn, msg: 'sync', outcome: 'stopped' },
+  ])
+  t.end()
+})
+
+t.test('calls to the provider are told to who looks closely', (t) => {
+  const { events, lines } = setUp()
+  events.emit('provider_called', { provider: 'gce', verb: 'create', ms: 42_000, outcome: 'quota' })
+  t.match(lines, [
+    { level: 20, msg: 'provider called', provider: 'gce', verb: 'create', ms: 42_000, outcome: 'quota' },
+  ])
+  t.end()
+})
+
 t.test('every fact has a line', (t) => {
   const { events, lines } = setUp()
   const names = events.eventNames() as (keyof Facts)[]
   const emit = events.emit.bind(events) as (name: keyof Facts, fact: unknown) => boolean
   for (const name of names) t.ok(emit(name, { ...request, error: new Error('what failed') }), String(name))
   t.equal(lines.length, names.length)
-  t.ok(names.length >= 15, `${names.length} facts`)
+  t.ok(names.length >= 25, `${names.length} facts`)
   t.match(lines.at(-1), { err: { message: 'what failed' } })
   t.end()
 })

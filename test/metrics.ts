@@ -34,6 +34,19 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
   events.emit('pin_lost', { job, upstream: 'up-1' })
   events.emit('upstream_blamed', { upstream: 'up-1', detail: '' })
   events.emit('jobs_evicted', { asked: 7, jobs: 12 })
+  events.emit('upstream_moved_on', { upstream: 'up-1', to: 'draining', reason: 'size' })
+  events.emit('upstream_step_failed', { upstream: 'up-1', step: 'launch', problem: 'quota', attempts: 3 })
+  events.emit('upstream_ejected', { upstream: 'up-1', forMs: 30_000, detail: '' })
+  events.emit('upstream_shut', { upstream: 'up-1', pins: 4, tunnels: 6 })
+  events.emit('sync_done', {
+    outcome: 'incomplete',
+    listed: 9,
+    corrected: 2,
+    left: 1,
+    problems: ['no answer'],
+    ms: 40,
+  })
+  events.emit('provider_called', { provider: 'gce', verb: 'create', ms: 42_000, outcome: 'quota' })
   const seen = await lines(registry)
   for (const line of [
     'lanekeeper_tunnels_opened_total{road="connect"} 1',
@@ -46,6 +59,15 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
     'lanekeeper_pins_lost_total 1',
     'lanekeeper_jobs_evicted_total 12',
     'lanekeeper_upstream_failures_total{upstream="up-1"} 1',
+    'lanekeeper_upstream_moves_total{to="draining"} 1',
+    'lanekeeper_upstream_step_failures_total{step="launch"} 1',
+    'lanekeeper_upstream_ejections_total 1',
+    'lanekeeper_drain_tunnels_closed_total 6',
+    'lanekeeper_drain_pins_closed_total 4',
+    'lanekeeper_syncs_total{outcome="incomplete"} 1',
+    'lanekeeper_sync_corrections_total 2',
+    'lanekeeper_provider_call_seconds_bucket{le="30",verb="create",outcome="quota"} 0',
+    'lanekeeper_provider_call_seconds_bucket{le="60",verb="create",outcome="quota"} 1',
     'lanekeeper_tunnel_setup_seconds_bucket{le="0.0025"} 0',
     'lanekeeper_tunnel_setup_seconds_bucket{le="0.005"} 1',
   ])
