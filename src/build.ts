@@ -1,17 +1,19 @@
 // Settings -> the parts of the program, each with the few values that it needs. Beside main.ts the only file that knows
 // all of them.
 
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { hostname, networkInterfaces } from 'node:os'
 import type { ControlParts } from './admin/control-parts.ts'
 import type { Config } from './config.ts'
 import { makeControl, type Control } from './control/control.ts'
+import { makeProbe } from './control/probe.ts'
 import { isGatewayError } from './errors.ts'
 import type { Events } from './events.ts'
 import { makeDnsLookup } from './gateway/dns-lookup.ts'
 import { makeGateway, type Gateway } from './gateway/gateway.ts'
 import { makeResolver } from './gateway/resolver.ts'
 import { makeLocalProvider } from './provider/local.ts'
+import { makeMeasuredProvider } from './provider/measured.ts'
 import type { Provider } from './provider/provider.ts'
 import { makeStaticProvider } from './provider/static.ts'
 import { makeTargetGuard } from './routing/target-guard.ts'
@@ -19,7 +21,7 @@ import { storeLimits } from './store/limits.ts'
 import { openRecordStore, openTrafficStore } from './store/open.ts'
 import type { RecordStore } from './store/records.ts'
 import type { TrafficStore } from './store/store.ts'
-import type { Target } from './types.ts'
+import type { Target, Upstream } from './types.ts'
 
 /** Monotonic milliseconds: the wall clock may jump. */
 const now = () => performance.now()
@@ -56,9 +58,8 @@ export function buildGateway(
   events: Events,
   listeners: readonly Target[],
 ): Gateway {
-  const credentials = config.credentials
   return makeGateway({
-    gatewayId: `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`,
+    gatewayId: processName(),
     store,
     resolver:
       config['targets.resolve'] === 'upstream'
@@ -76,8 +77,7 @@ export function buildGateway(
         localAddresses,
         fleet,
       }),
-    credentialsOf: (upstream) =>
-      upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null),
+    credentialsOf: credentialsOf(config),
     events,
     now,
     settings: {
@@ -110,16 +110,58 @@ export function buildControl(
   records: RecordStore,
   events: Events,
 ): Control {
+  const probes = {
+    everyMs: config['probes.everyMs'],
+    good: config['probes.good'],
+    bad: config['probes.bad'],
+    ejectMs: config['probes.ejectMs'],
+    ejectMaxMs: config['probes.ejectMaxMs'],
+  }
   return makeControl({
-    provider: openProvider(config),
-    wanted: config.provider === 'local' ? config['local.upstreams'] : null,
-    labels: config['local.labels'],
+    provider: makeMeasuredProvider(openProvider(config), { events, now }),
+    settings: {
+      wanted: wantedSize(config),
+      launchMs: config['launches.timeoutMs'],
+      drainMs: config['drains.deadlineMs'],
+      silentMs: config['drains.silentMs'],
+      probes,
+      sync: {
+        everyMs: config['sync.everyMs'],
+        absences: config['sync.absences'],
+        graceMs: config['sync.graceMs'],
+      },
+    },
     restrictions: config.restrictions,
+    probe: makeProbe({
+      url: config['probes.url'],
+      timeoutMs: config['probes.timeoutMs'],
+      credentialsOf: credentialsOf(config),
+      now,
+    }),
     store,
     records,
     events,
+    holder: processName(),
     newSuffix: () => Array.from({ length: 8 }, () => randomInt(36).toString(36)).join(''),
+    newRequestId: randomUUID,
+    now,
+    wallClock: Date.now,
   })
+}
+
+/** Null: the configuration leaves it to operators. */
+function wantedSize(config: Config): number | null {
+  return { local: config['local.upstreams'], gce: config['gce.upstreams'], static: null }[config.provider]
+}
+
+/** Tells this process from others, on other machines too. */
+function processName(): string {
+  return `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`
+}
+
+function credentialsOf({ credentials }: Config) {
+  return (upstream: Pick<Upstream, 'credentials'>) =>
+    upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null)
 }
 
 export function controlPartsOf(control: Control, store: TrafficStore, records: RecordStore): ControlParts {
@@ -127,6 +169,8 @@ export function controlPartsOf(control: Control, store: TrafficStore, records: R
     records,
     upstreams: control.upstreams,
     restrictions: control.restrictions,
+    fleet: control.fleet,
+    sync: control.sync,
     snapshot: () => store.snapshots.read(),
     load: () => control.load().catch(nullWhereAway),
   }
@@ -144,6 +188,7 @@ function openProvider(config: Config): Provider {
     sourceAddresses: config['local.sourceAddresses'],
     tinyproxy: config['local.tinyproxy'],
     maxClients: config['local.maxClients'],
+    labels: config['local.labels'],
   })
 }
 

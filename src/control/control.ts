@@ -1,99 +1,190 @@
-// The control plane of one process, put together: takes the provider's upstreams and the configured rules into the
-// records, keeps the records published, evicts where that was asked, and changes the records for operators.
+// The control plane of one process, put together: what its loops do, in which order it starts and stops, and what it hands
+// to the admin API.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { isControlError } from '../errors.ts'
+import { isControlError, isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import { makeDatabasePresence, makeStorePresence } from '../presence.ts'
-import type { Instance, Provider } from '../provider/provider.ts'
-import type { Page, RecordStore, UpstreamRecord } from '../store/records.ts'
+import type { Provider } from '../provider/provider.ts'
+import type { RecordStore } from '../store/records.ts'
 import type { TrafficStore } from '../store/store.ts'
-import type { Labels, Restriction } from '../types.ts'
-import { livesOf, planAdoption, planRestrictions } from './adopt.ts'
-import { bringUp } from './bring-up.ts'
-import { makeRestrictionEdits } from './edit-restrictions.ts'
-import { makeUpstreamEdits, type Load } from './edit-upstreams.ts'
-import { makeEvictions } from './evict.ts'
+import type { Restriction } from '../types.ts'
 import { makeReportCollector } from './collect-reports.ts'
+import { makeController } from './controller.ts'
+import { makeFleetEdits } from './edit-fleet.ts'
+import { makeRestrictionEdits } from './edit-restrictions.ts'
+import { makeUpstreamEdits } from './edit-upstreams.ts'
+import { makeEvictions } from './evict.ts'
+import { makeHealth } from './health.ts'
+import type { Probe } from './probe.ts'
 import { makePublisher } from './publish.ts'
+import { makeResize } from './resize.ts'
+import { makeSync } from './sync.ts'
+import { makeTakeIn } from './take-in.ts'
+import { loadOf, makeTrafficWatch, type Load } from './traffic.ts'
 
 /** Expired pins that one pass removes; each pin call removes a few more. */
 const sweepLimit = 500
-/** Before a decision that counts pins. */
-const sweepAll = 1_000_000
 const everyMs = 1000
 /** At most five publications a second (design 7). */
 const gapMs = 200
 const hourMs = 3_600_000
+/** Often enough to know the gateways, and whether the store was changed, before the first drain asks. */
+const watchMs = 10_000
+/** Far longer than a healthy control needs to extend it. */
+const claimMs = 30_000
+/** After an upstream has failed no other is ordered in its place for this long. */
+const coolDownMs = 300_000
+/** What a first start waits for at most, before it says that it is ready: upstreams whose probes are not good yet. */
+const settleMs = 10_000
+
+export type ControlSettings = {
+  /** Of the configuration; null where the provider makes none, or as many as operators create. */
+  readonly wanted: number | null
+  readonly launchMs: number
+  readonly drainMs: number
+  /** A drain waits so long for a gateway that says nothing any more. */
+  readonly silentMs: number
+  readonly probes: {
+    /** 0: none, and what is created or listed runs at once. */
+    readonly everyMs: number
+    readonly good: number
+    readonly bad: number
+    readonly ejectMs: number
+    readonly ejectMaxMs: number
+  }
+  readonly sync: { readonly everyMs: number; readonly absences: number; readonly graceMs: number }
+}
 
 type Parts = {
   readonly provider: Provider
-  /** Instances to have where the provider makes them; null where its list is all there is. */
-  readonly wanted: number | null
-  readonly labels: readonly Labels[]
+  readonly settings: ControlSettings
   /** Of the configuration. */
   readonly restrictions: readonly Restriction[]
+  readonly probe: Probe
   readonly store: TrafficStore
   readonly records: RecordStore
   readonly events: Events
+  /** Tells this process from others. */
+  readonly holder: string
   /** 8 of 0-9a-z, never the same again. */
   readonly newSuffix: () => string
+  /** A UUID. */
+  readonly newRequestId: () => string
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number
 }
 
 export type Control = ReturnType<typeof makeControl>
 
 export function makeControl(parts: Parts) {
-  const { provider, restrictions, store, records, events, newSuffix } = parts
+  const { provider, settings, store, records, events, holder, newSuffix, newRequestId, now } = parts
   const { fleet, upstreams } = records
+  const hasProbes = settings.probes.everyMs > 0
+  const changed = () => {
+    publishing?.wake()
+    living?.wake()
+  }
+
   const publisher = makePublisher({ fleet, snapshots: store.snapshots, events })
   const evict = makeEvictions({ fleet, pins: store.pins, snapshots: store.snapshots, events })
   const collectReports = makeReportCollector({ waiting: store.reports, records: records.reports })
+  const takeIn = makeTakeIn({
+    ...parts,
+    wanted: settings.wanted,
+    settings: { probes: hasProbes, drainMs: settings.drainMs },
+  })
+  const watch = makeTrafficWatch({
+    pins: store.pins,
+    heartbeats: store.heartbeats,
+    snapshots: store.snapshots,
+    identity: store.identity,
+    storeSeen: fleet.storeSeen,
+    now,
+    silentMs: settings.silentMs,
+  })
+  const controller = makeController({
+    fleet,
+    records,
+    provider,
+    observe: watch.observe,
+    probe: hasProbes ? parts.probe : null,
+    settings: { good: settings.probes.good, launchMs: settings.launchMs, drainMs: settings.drainMs, claimMs },
+    holder,
+    newRequestId,
+    now,
+    events,
+    changed,
+  })
+  const resize = makeResize({
+    fleet,
+    provider,
+    load: loadOrNull,
+    drainMs: settings.drainMs,
+    coolDownMs,
+    newSuffix,
+    newRequestId,
+    now,
+    changed,
+  })
+  const health = makeHealth({
+    fleet,
+    upstreams: () => publisher.upstreams,
+    probe: parts.probe,
+    settings: settings.probes,
+    events,
+    now,
+  })
+  const sync = makeSync({
+    fleet,
+    upstreams,
+    reports: records.syncs,
+    provider,
+    egressSeen: (id) => {
+      const seen = health.seen(id)
+      return seen && seen.times >= settings.probes.good ? seen.egressIp : null
+    },
+    settings: { ...settings.sync, probes: hasProbes },
+    holder,
+    newId: newRequestId,
+    now,
+    wallClock: parts.wallClock,
+    events,
+    changed,
+  })
+
   const storePresence = makeStorePresence(events)
   const databasePresence = makeDatabasePresence(events)
   const stopping = new AbortController()
-  let instances: readonly Instance[] | null = null
   let isTakenIn = false
   let publishing: Loop | null = null
+  let living: Loop | null = null
+  let syncing: Loop | null = null
   let loops: Loop[] = []
+  let nextSync = { pass: newRequestId(), confirmed: false }
 
-  /** Tombstones too, page by page: thousands of upstreams must not be thousands of questions. */
-  async function readAll(): Promise<ReadonlyMap<string, UpstreamRecord>> {
-    const records = [...(await fleet.read()).upstreams]
-    let after: string | null = null
-    do {
-      const page: Page<UpstreamRecord> = await upstreams.list({ state: 'deleted', after, limit: 1000 })
-      records.push(...page.items)
-      after = page.next
-    } while (after !== null)
-    return new Map(records.map((record) => [record.id, record]))
+  async function load(): Promise<Load> {
+    const [pins, reports] = await Promise.all([store.pins.counts(), store.heartbeats.list()])
+    return loadOf(pins, reports)
   }
 
-  /** Again from the start where the database goes away in between, but instances are brought up once only. */
-  async function takeIn(): Promise<void> {
-    await records.migrate()
-    instances ??= await bringUp(parts, (await fleet.read()).upstreams)
-    const listedIds = instances.map(({ id }) => id)
-    const lives = livesOf(listedIds, await readAll())
-    const listing = { provider: provider.name, place: await provider.place(), instances }
-    const { answer: left } = await fleet.change({
-      author: { actor: 'control', reason: 'provider and configuration at start' },
-      decide(content) {
-        const adoption = planAdoption(content, listing, lives)
-        const steps = [...adoption.steps, ...planRestrictions(content, restrictions)]
-        // Version 0 is never published, but a fleet without upstreams is a fleet too: some may be registered later.
-        const isFirst = content.version === 0 && steps.length === 0
-        return { steps: isFirst ? [{ kind: 'version_raised', above: 0 }] : steps, answer: adoption.left }
-      },
-    })
-    for (const { id, detail } of left) events.emit('upstream_not_adopted', { id, detail })
-    isTakenIn = true
+  async function loadOrNull(): Promise<Load | null> {
+    try {
+      return await load()
+    } catch (error) {
+      if (isGatewayError(error, 'store_unavailable')) return null
+      throw error
+    }
   }
 
   /** Another control that starts at the same time may have been faster: then look again. */
   async function tryTakeIn(): Promise<void> {
     try {
       await takeIn()
+      isTakenIn = true
     } catch (error) {
       if (!isControlError(error, 'conflict')) throw error
       events.emit('pass_failed', { pass: 'take in', error })
@@ -119,15 +210,33 @@ export function makeControl(parts: Parts) {
     )
   }
 
-  async function load(): Promise<Load> {
-    const [pins, reports] = await Promise.all([store.pins.counts(), store.heartbeats.list()])
-    const tunnels = new Map<string, number>()
-    for (const report of reports)
-      for (const [id, open] of Object.entries(report.tunnels)) tunnels.set(id, (tunnels.get(id) ?? 0) + open)
-    return { pins, tunnels }
+  /** Also while the store of pins is away: what needs to know of jobs waits for it by itself. */
+  async function live(): Promise<void> {
+    if (!isTakenIn) return
+    await databasePresence.during(async () => {
+      await resize()
+      await controller.pass()
+    })
   }
 
-  const changed = () => publishing?.wake()
+  async function syncOnce(): Promise<void> {
+    if (!isTakenIn) return
+    const asked = nextSync
+    nextSync = { pass: newRequestId(), confirmed: false }
+    await databasePresence.during(async () => void (await sync.pass(asked)))
+  }
+
+  /** What can be had within moments is there when control says that it is ready: machines of this one, and a list. */
+  async function untilSettled(): Promise<void> {
+    if (provider.name === 'gce') return
+    const untilMs = now() + settleMs
+    const own = { provider: provider.name, place: await provider.place(), limit: 1 }
+    while (!stopping.signal.aborted && now() < untilMs) {
+      await live()
+      await controller.idle()
+      if ((await records.claims.waiting(own)).upstreams.length === 0) return
+    }
+  }
 
   return {
     publisher,
@@ -140,34 +249,52 @@ export function makeControl(parts: Parts) {
     }),
     upstreams: makeUpstreamEdits({
       fleet,
-      upstreams,
-      publish: publisher.pass,
-      load: async () => {
-        await store.pins.sweep(sweepAll)
-        return load()
-      },
+      provider,
+      settings: { drainMs: settings.drainMs, probes: hasProbes },
       newSuffix,
+      newRequestId,
       changed,
     }),
+    fleet: makeFleetEdits({ fleet, provider, changed }),
+    sync: {
+      report: () => records.syncs.read(),
+      async ask({ confirm }: { readonly confirm: boolean }) {
+        nextSync = { ...nextSync, confirmed: nextSync.confirmed || confirm }
+        syncing?.wake()
+        return { pass: nextSync.pass }
+      },
+    },
 
     /** Resolves when the fleet is known and, where the store of pins answers, published. @throws ProviderError */
     async start(): Promise<void> {
       const sweep = () => storePresence.during(() => store.pins.sweep(sweepLimit))
+      const collect = () => storePresence.during(() => databasePresence.during(collectReports))
+      const probe = () => databasePresence.during(health.pass)
+      const observe = () =>
+        storePresence.during(() => databasePresence.during(async () => void (await watch.observe())))
       const forget = () =>
         databasePresence.during(async () => {
           await records.keys.sweep()
           await records.reports.sweep()
         })
       publishing = startLoop('publish', publish, { everyMs, gapMs, events })
-      const collect = () => storePresence.during(() => databasePresence.during(collectReports))
       loops = [
         publishing,
         startLoop('collect reports', collect, { everyMs, events }),
         startLoop('sweep', sweep, { everyMs, events }),
+        startLoop('watch', observe, { everyMs: watchMs, events }),
         startLoop('forget', forget, { everyMs: hourMs, events }),
       ]
       await untilTakenIn()
+      await databasePresence.during(untilSettled)
       await publish()
+      await observe()
+      living = startLoop('life', live, { everyMs, gapMs: gapMs / 4, events })
+      syncing = startLoop('sync', syncOnce, { everyMs: settings.sync.everyMs, gapMs: everyMs, events })
+      if (provider.name === 'gce') syncing.wake()
+      loops.push(living, syncing)
+      if (hasProbes)
+        loops.push(startLoop('probe', probe, { everyMs: Math.min(everyMs, settings.probes.everyMs), events }))
     },
 
     /** A start that waits for the database waits no longer; it resolves without a fleet. */
@@ -178,6 +305,7 @@ export function makeControl(parts: Parts) {
     async stop(): Promise<void> {
       stopping.abort()
       for (const loop of loops) await loop.stop()
+      await controller.stop()
       await provider.close()
     },
   }

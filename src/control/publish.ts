@@ -3,7 +3,7 @@
 // database goes on above it, so that no gateway ever sees two fleets under one version.
 
 import type { Events } from '../events.ts'
-import type { FleetContent, FleetRecords, Head } from '../store/records.ts'
+import type { FleetContent, FleetRecords, Head, UpstreamRecord } from '../store/records.ts'
 import type { Snapshots } from '../store/store.ts'
 import type { Restriction, Snapshot, Upstream } from '../types.ts'
 
@@ -18,7 +18,7 @@ export type Publisher = ReturnType<typeof makePublisher>
 export function makePublisher({ fleet, snapshots, events }: Parts) {
   let published: Snapshot | null = null
 
-  function isPublished({ version, ledgerHash }: Head, standing: number): boolean {
+  function isStanding({ version, ledgerHash }: Head, standing: number): boolean {
     return standing === version && published?.version === version && published.ledgerHash === ledgerHash
   }
 
@@ -58,7 +58,7 @@ export function makePublisher({ fleet, snapshots, events }: Parts) {
       // First the store, then the database: the store is never ahead of a database that is asked after it.
       const standing = await snapshots.version()
       const head = await fleet.head()
-      if (isPublished(head, standing)) return
+      if (isStanding(head, standing)) return
       if (standing > head.version) await raise(standing)
       else if (standing === head.version && standing > 0) {
         if (await isOfThisHistory(head)) return
@@ -72,6 +72,10 @@ export function makePublisher({ fleet, snapshots, events }: Parts) {
       return published?.version ?? 0
     },
 
+    get upstreams(): readonly Upstream[] {
+      return published?.upstreams ?? []
+    },
+
     upstream(id: string): Upstream | null {
       return published?.upstreams.find((upstream) => upstream.id === id) ?? null
     },
@@ -83,9 +87,17 @@ export function snapshotOf({ version, ledgerHash, upstreams, restrictions }: Fle
   return {
     version,
     ledgerHash,
-    upstreams: upstreams.map(upstreamOf),
+    upstreams: upstreams.filter(isPublished).map(upstreamOf),
     restrictions: restrictions.map(restrictionOf),
   }
+}
+
+/**
+ * Those that jobs may be on. One that leaves takes its tunnels with it: what is being deleted, and what is still there at
+ * the deadline of its drain.
+ */
+function isPublished({ state, drain }: UpstreamRecord): boolean {
+  return state === 'running' || (state === 'draining' && !drain?.shut)
 }
 
 function upstreamOf(record: Upstream): Upstream {

@@ -1,0 +1,61 @@
+// The step that has a machine made. The row says before each call which order is given (zone, request id), so that
+// whoever repeats the step after a crash gives the same order, and gets the same machine.
+
+import { isProviderError, type CreateOrder, type Instance, type Provider } from '../provider/provider.ts'
+import type { UpstreamFields, UpstreamRecord } from '../store/records.ts'
+import type { Held } from './hold.ts'
+import { changeOf } from './life.ts'
+import { problemOf } from './retry.ts'
+
+type Parts = {
+  readonly provider: Pick<Provider, 'create' | 'zones'>
+  /** A UUID. */
+  readonly newRequestId: () => string
+}
+
+/** @throws ProviderError; ControlError conflict where the claim is lost */
+export async function launch(held: Held, { provider, newRequestId }: Parts): Promise<void> {
+  const order = await orderOf(held, newRequestId)
+  let instance: Instance
+  try {
+    instance = await provider.create(order, held.signal)
+  } catch (error) {
+    const zone = isProviderError(error, 'no_capacity') ? zoneAfter(order.zone, provider.zones) : null
+    if (zone === null) throw error
+    return moveOn(held, { zone, requestId: newRequestId(), isLap: zone === provider.zones[0] }, error)
+  }
+  await held.settle('its machine is there', (record) => [changeOf(record, foundFields(instance))])
+}
+
+/** What the provider tells of a machine, as the record keeps it. */
+export function foundFields(instance: Instance): UpstreamFields {
+  const { host, port, egressIp, zone, incarnation, credentials } = instance
+  const notes = { requestId: null, attempts: 0, retryAtMs: null, problem: null }
+  return { host, port, egressIp, listedIp: egressIp, zone, incarnation, credentials, ...notes }
+}
+
+async function orderOf({ record, note }: Held, newRequestId: () => string): Promise<CreateOrder> {
+  const { instanceId, name, zone, labels, credentials } = record
+  const requestId = record.requestId ?? newRequestId()
+  if (record.requestId === null) await note({ requestId })
+  return { id: instanceId, name, zone, labels, credentials, requestId }
+}
+
+/** A zone without machines left leads to the next one at once; after the last of them a while is waited. */
+async function moveOn(
+  { record, note }: Held,
+  to: { readonly zone: string; readonly requestId: string; readonly isLap: boolean },
+  error: unknown,
+): Promise<void> {
+  if (to.isLap) {
+    await note({ zone: to.zone, requestId: to.requestId })
+    throw error
+  }
+  const { zone, requestId } = to
+  await note({ zone, requestId, attempts: record.attempts + 1, problem: problemOf(error) })
+}
+
+function zoneAfter(zone: UpstreamRecord['zone'], zones: readonly string[]): string | null {
+  if (zones.length < 2 || zone === null) return null
+  return zones[(zones.indexOf(zone) + 1) % zones.length]!
+}
