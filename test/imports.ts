@@ -228,6 +228,10 @@ const testedBy: { readonly [file: string]: string } = {
   // What the admin API takes and answers: its document, and each answer of its tests compared with that.
   'src/admin/operation.ts': 'test/admin/openapi.ts',
   'src/admin/shapes.ts': 'test/admin/openapi.ts',
+  'src/admin/components.ts': 'test/admin/openapi.ts',
+  'src/admin/ledger-shapes.ts': 'test/admin/routes/ledger.ts',
+  // Seen through each verb that changes one.
+  'src/admin/change-upstream.ts': 'test/admin/routes/upstream-verbs.ts',
   // Types, which the routes are written to.
   'src/admin/control-parts.ts': 'test/admin/routes/upstreams.ts',
   // Contracts: types, and the suites that every adapter must pass.

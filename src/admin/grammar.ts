@@ -15,6 +15,8 @@ export const laneWord = word(
 )
 /** An upstream's id may be made of it. */
 export const name = word(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits and . _ -')
+/** Of a cloud; the provider knows whether it is one of its own. */
+export const zone = word(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a zone, such as europe-west1-b')
 export const reason = text(500)
 export const actor = word(/^[A-Za-z0-9._@+-]{1,64}$/, '1 to 64 letters, digits and . _ @ + -')
 export const version = word(/^[1-9][0-9]{0,14}$/, 'a version of the fleet, such as 42')
@@ -50,6 +52,15 @@ export function labels({ min }: { readonly min: number }) {
     description: `a table of ${min === 0 ? 'at most' : `${min} to`} 32 labels, such as {"pool": "payments"}`,
   })
 }
+
+const weekMs = 604_800_000
+const deadlineText = `milliseconds, a whole number from 0 to ${weekMs} (a week)`
+export const deadlineMs = Type.Integer({ minimum: 0, maximum: weekMs, description: deadlineText })
+/** The same in a query. */
+export const deadlineMsWord = word(
+  /^(?:0|[1-9][0-9]{0,7}|[1-5][0-9]{8}|60[0-3][0-9]{6}|604[0-7][0-9]{5}|604800000)$/,
+  deadlineText,
+)
 
 export function word(grammar: RegExp, description: string) {
   return Type.String({ pattern: grammar.source, description })

@@ -2,13 +2,15 @@
 
 import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
-import { components } from './shapes.ts'
+import { components } from './components.ts'
 
 /** Before any route: the document holds the routes that are added after it. */
 export function addOpenapi(app: FastifyInstance): void {
   for (const [$id, schema] of Object.entries(components)) app.addSchema({ ...schema, $id })
   app.register(swagger, {
     convertConstToEnum: false,
+    transformObject: (made) =>
+      'openapiObject' in made ? letBodiesOut(made.openapiObject) : made.swaggerObject,
     refResolver: { buildLocalReference: (schema) => String(schema.$id) },
     openapi: {
       openapi: '3.1.0',
@@ -37,4 +39,19 @@ export function addOpenapiRoute(app: FastifyInstance): void {
     { schema: { tags: ['health'], summary: 'This document', security: [], response: { 200: answer } } },
     async () => app.swagger(),
   )
+}
+
+type Body = {
+  required?: boolean
+  readonly content: { readonly [type: string]: { readonly schema?: { readonly type?: unknown } } }
+}
+
+/** The plugin says of every body that it must be there; one that may be null may be left out. */
+function letBodiesOut<T extends { readonly paths?: object }>(document: T): T {
+  const operations = Object.values(document.paths ?? {}).flatMap((path) => Object.values(path as object))
+  for (const { requestBody } of operations as { readonly requestBody?: Body }[]) {
+    const type = requestBody?.content['application/json']?.schema?.type
+    if (requestBody && Array.isArray(type) && type.includes('null')) requestBody.required = false
+  }
+  return document
 }

@@ -2,10 +2,12 @@
 
 import Type, { type TProperties } from 'typebox'
 import type { FastifySchema } from 'fastify'
+import type { components } from './components.ts'
 import { actor, idempotencyKey, reason } from './grammar.ts'
-import { closed, type components } from './shapes.ts'
+import { closed } from './shapes.ts'
 
 type Component = keyof typeof components
+type Success = 200 | 201 | 202
 
 type Said = {
   readonly tag: string
@@ -16,7 +18,9 @@ type Said = {
   readonly body?: object
   readonly answer: Component | object
   /** 200 unless told otherwise. */
-  readonly status?: 200 | 201 | 202
+  readonly status?: Success | readonly Success[]
+  /** What the header of that name leads to; it has none where this is left out. */
+  readonly location?: string
   /** Beside those that every route of its kind has. */
   readonly refusals?: readonly (keyof typeof refusalTexts)[]
 }
@@ -26,7 +30,7 @@ const refusalTexts = {
   401: 'unauthorized: the bearer token is missing or wrong',
   403: 'forbidden: no token is configured, and a page of another site has sent it',
   404: 'not_found',
-  409: 'conflict, in_use, names_nothing, lane_without_upstream or idempotency_in_flight',
+  409: 'conflict, names_nothing, lane_without_upstream or idempotency_in_flight',
   413: 'bad_request: the body is too large',
   415: 'bad_request: the body is not JSON',
   422: 'idempotency_mismatch: the Idempotency-Key was used for another request',
@@ -47,7 +51,6 @@ const replayed = {
     description: 'present where the answer was given before',
   },
 }
-const location = { Location: { type: 'string', description: 'the path of what was made' } }
 const retryAfter = { 'Retry-After': { type: 'string', description: 'seconds' } }
 
 /** A GET: query parameters that nobody knows are refused. */
@@ -79,8 +82,13 @@ export function listOf(component: Component) {
 
 function operation(said: Said, every: { refusals: readonly Status[]; headers: object }): FastifySchema {
   const { tag, summary, description, params, query, body, answer, status = 200, refusals = [] } = said
-  const headers = status === 201 ? { ...every.headers, ...location } : every.headers
-  const success = typeof answer === 'string' ? Type.Ref(`${answer}#`) : answer
+  const location = said.location && { Location: { type: 'string', description: said.location } }
+  const headers = { ...every.headers, ...location }
+  const right = {
+    ...success(answer),
+    description: summary,
+    ...(Object.keys(headers).length > 0 && { headers }),
+  }
   const statuses = [...new Set([...every.refusals, ...refusals])].sort()
   return {
     tags: [tag],
@@ -90,10 +98,14 @@ function operation(said: Said, every: { refusals: readonly Status[]; headers: ob
     querystring: closed(query ?? {}),
     ...(body && { body }),
     response: {
-      [status]: { ...success, description: summary, ...(Object.keys(headers).length > 0 && { headers }) },
+      ...Object.fromEntries([status].flat().map((one) => [one, right])),
       ...Object.fromEntries(statuses.map((refusal) => [refusal, problemAnswer(refusal)])),
     },
   }
+}
+
+function success(answer: Said['answer']): object {
+  return typeof answer === 'string' ? Type.Ref(`${answer}#`) : answer
 }
 
 export function problemAnswer(status: Status): object {

@@ -12,11 +12,14 @@ import { answerNotFound } from './not-found.ts'
 import { addOpenapi, addOpenapiRoute } from './openapi.ts'
 import { problem, refusalOf, type Problem } from './problem.ts'
 import { addExplain } from './routes/explain.ts'
+import { addFleet } from './routes/fleet.ts'
 import { addHealth, type Health } from './routes/health.ts'
 import { addJobRelease, addJobs, type Jobs } from './routes/jobs.ts'
 import { addLedger } from './routes/ledger.ts'
 import { addReports } from './routes/reports.ts'
 import { addRestrictions } from './routes/restrictions.ts'
+import { addSync } from './routes/sync.ts'
+import { addUpstreamVerbs } from './routes/upstream-verbs.ts'
 import { addUpstreams } from './routes/upstreams.ts'
 import { validationError } from './validation-message.ts'
 
@@ -114,11 +117,14 @@ function refusalFor({ method, headers }: FastifyRequest, token: string | null): 
 function addControlRoutes(app: FastifyInstance, jobs: Jobs, control: ControlParts): void {
   const { records } = control
   addUpstreams(app, control)
+  addUpstreamVerbs(app, control)
   addRestrictions(app, control)
   addExplain(app, control)
   addJobRelease(app, jobs, records.keys)
   addReports(app, { pins: jobs.pins, records })
   addLedger(app, records.ledger)
+  addFleet(app, control)
+  addSync(app, control)
 }
 
 function addMetrics(app: FastifyInstance, metrics: Registry): void {

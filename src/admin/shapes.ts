@@ -4,17 +4,36 @@ import Type, { type Static, type TProperties } from 'typebox'
 import { restrictionKinds, upstreamStates, type Labels, type UpstreamSelector } from '../types.ts'
 import { nullable, oneOf } from './grammar.ts'
 
-const text = Type.String()
-const textOrNull = nullable(text)
-const flag = Type.Boolean()
-const count = Type.Integer({ minimum: 0 })
-const time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC' })
-const version = Type.Integer({ minimum: 0, description: 'the version of the fleet' })
-const anyLabels = Type.Unsafe<Labels>({ type: 'object', additionalProperties: { type: 'string' } })
+export const text = Type.String()
+export const textOrNull = nullable(text)
+export const flag = Type.Boolean()
+export const count = Type.Integer({ minimum: 0 })
+export const time = Type.String({ format: 'date-time', description: 'ISO 8601, UTC' })
+export const version = Type.Integer({ minimum: 0, description: 'the version of the fleet' })
+export const anyLabels = Type.Unsafe<Labels>({ type: 'object', additionalProperties: { type: 'string' } })
 
 export function closed<T extends TProperties>(properties: T, options: { description?: string } = {}) {
   return Type.Object(properties, { additionalProperties: false, ...options })
 }
+
+/** Who brought an upstream into the fleet, or takes it out. */
+export const origins = ['operator', 'provider', 'control'] as const
+export const port = Type.Integer({ minimum: 1, maximum: 65_535 })
+
+const drainShape = closed({
+  since: time,
+  deadline: Type.String({ format: 'date-time', description: 'what is left then is closed' }),
+  thenDelete: flag,
+  drainedAt: nullable(
+    Type.String({ format: 'date-time', description: 'when it was found empty, or its deadline came' }),
+  ),
+  shut: nullable(
+    closed(
+      { at: time, pins: count, tunnels: count },
+      { description: 'what was left at the deadline and closed' },
+    ),
+  ),
+})
 
 export const upstreamShape = closed({
   id: text,
@@ -22,15 +41,28 @@ export const upstreamShape = closed({
   provider: text,
   zone: textOrNull,
   state: oneOf(...upstreamStates),
-  host: text,
-  port: Type.Integer({ minimum: 1, maximum: 65_535 }),
+  host: nullable(Type.String({ description: 'where gateways reach it; null until it is made' })),
+  port: nullable(port),
   egressIp: nullable(Type.String({ description: 'the address that targets see' })),
+  listedIp: nullable(Type.String({ description: 'the external address that its provider lists' })),
   labels: anyLabels,
   ejected: flag,
   quarantined: flag,
   credentials: nullable(Type.String({ description: 'the name of a credential, never the credential' })),
   pins: nullable(Type.Integer({ minimum: 0, description: 'pinned jobs; null while Redis is away' })),
   tunnels: nullable(Type.Integer({ minimum: 0, description: 'open tunnels; null while Redis is away' })),
+  drain: nullable(drainShape),
+  replacedBy: nullable(
+    Type.String({ description: 'what was made to take its place: once that runs, this one is drained' }),
+  ),
+  problem: nullable(Type.String({ description: 'why its last step failed, and what to do' })),
+  attempts: Type.Integer({ minimum: 0, description: 'failed tries of the step under way' }),
+  retryAt: nullable(Type.String({ format: 'date-time', description: 'when that step is tried again' })),
+  ejectedUntil: nullable(time),
+  instanceId: Type.String({ description: 'under which its provider lists it' }),
+  incarnation: nullable(Type.String({ description: "the cloud's own number of this very machine" })),
+  addedBy: oneOf(...origins),
+  stateSince: time,
   createdAt: time,
   updatedAt: time,
   deletedAt: nullable(time),
@@ -39,13 +71,13 @@ export type UpstreamShape = Static<typeof upstreamShape>
 
 export const changedUpstreamShape = closed({ ...upstreamShape.properties, version })
 
-const selectorShape = Type.Unsafe<UpstreamSelector>(
+export const selectorShape = Type.Unsafe<UpstreamSelector>(
   Type.Union([
     closed({ ids: Type.Array(text) }),
     closed({ labels: anyLabels }, { description: 'upstreams that have them all' }),
   ]),
 )
-const ruleFields = {
+export const ruleFields = {
   id: text,
   kind: oneOf(...restrictionKinds),
   type: text,
@@ -100,71 +132,42 @@ export const reportShape = closed({
 })
 export type ReportShape = Static<typeof reportShape>
 
-const upstreamFields = Type.Partial(
-  Type.Object({
-    name: text,
-    host: text,
-    port: Type.Integer(),
-    egressIp: textOrNull,
-    labels: anyLabels,
-    credentials: textOrNull,
-    state: oneOf(...upstreamStates),
-    ejected: flag,
-    quarantined: flag,
-  }),
-  { additionalProperties: false },
-)
-const origin = oneOf('operator', 'provider')
-const source = oneOf('config', 'api')
-const rule = closed(ruleFields)
-const newUpstream = closed({
-  ...Type.Pick(upstreamShape, [
-    'id',
-    'name',
-    'provider',
-    'state',
-    'host',
-    'port',
-    'egressIp',
-    'labels',
-    'zone',
-  ]).properties,
-  ejected: flag,
-  quarantined: flag,
-  credentials: textOrNull,
-  addedBy: origin,
+const stateCounts = closed({
+  provisioning: count,
+  running: count,
+  draining: count,
+  deleting: count,
+  failed: count,
 })
-const stepShape = Type.Union([
-  closed({ kind: Type.Literal('upstream_added'), upstream: newUpstream }),
-  closed({ kind: Type.Literal('upstream_changed'), id: text, from: upstreamFields, to: upstreamFields }),
-  closed({ kind: Type.Literal('upstream_deleted'), id: text, by: origin }),
-  closed({ kind: Type.Literal('restriction_added'), restriction: rule, source }),
-  closed({ kind: Type.Literal('restriction_replaced'), from: rule, restriction: rule, source }),
-  closed({ kind: Type.Literal('restriction_removed'), restriction: rule }),
-  closed({ kind: Type.Literal('eviction_asked') }),
-  closed({ kind: Type.Literal('jobs_evicted'), asked: version, jobs: count }),
-  closed({ kind: Type.Literal('version_raised'), above: version }),
-])
-
-export const ledgerEntryShape = closed({
+export const fleetShape = closed({
+  wanted: nullable(
+    Type.Integer({ minimum: 0, description: 'how many upstreams are kept; null: as many as there are' }),
+  ),
+  states: stateCounts,
+  ejected: count,
+  quarantined: count,
   version,
-  at: time,
-  actor: text,
-  reason: textOrNull,
-  steps: Type.Array(stepShape),
-  previousHash: text,
-  hash: text,
 })
-export type LedgerEntryShape = Static<typeof ledgerEntryShape>
+export type FleetShape = Static<typeof fleetShape>
 
-export const ledgerCheckShape = Type.Union([
-  closed({ ok: Type.Literal(true), entries: count, version, hash: text }),
-  closed({
-    ok: Type.Literal(false),
-    version: Type.Integer({ description: 'of the first row that does not fit' }),
-    problem: text,
+export const syncReportShape = closed({
+  pass: Type.String({ description: 'as POST /v1/sync answered it' }),
+  holder: Type.String({ description: 'the process that did it' }),
+  startedAt: time,
+  endedAt: time,
+  outcome: Type.Unsafe<SyncOutcome>({
+    ...oneOf('done', 'incomplete', 'stopped', 'failed'),
+    description:
+      'incomplete: the list was, so nothing was taken for gone; stopped: too much is gone, confirm it; failed: no list',
   }),
-])
+  problems: Type.Array(text, { description: 'why it is not done' }),
+  listed: count,
+  recorded: count,
+  corrected: Type.Array(closed({ id: text, action: text, detail: text })),
+  left: Type.Array(closed({ id: text, detail: text }), { description: 'seen, and left alone' }),
+})
+export type SyncReportShape = Static<typeof syncReportShape>
+type SyncOutcome = 'done' | 'incomplete' | 'stopped' | 'failed'
 
 export const problemShape = closed({
   type: Type.String({ description: 'urn:lanekeeper:error:<code>' }),
@@ -173,18 +176,3 @@ export const problemShape = closed({
   code: Type.String({ description: 'stable: branch on it, never on the texts' }),
   detail: text,
 })
-
-/** Named in the OpenAPI document; routes refer to them by name. */
-export const components = {
-  Upstream: upstreamShape,
-  ChangedUpstream: changedUpstreamShape,
-  Restriction: restrictionShape,
-  ChangedRestriction: changedRestrictionShape,
-  RemovedRestriction: removedRestrictionShape,
-  Explanation: explanationShape,
-  Job: jobShape,
-  Report: reportShape,
-  LedgerEntry: ledgerEntryShape,
-  LedgerCheck: ledgerCheckShape,
-  Problem: problemShape,
-}

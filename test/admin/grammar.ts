@@ -45,6 +45,33 @@ const rows: { [name: string]: Row } = {
     ],
     refused: ['', '""', '"', '"k', 'a b', 'a, b', 'ä', String.raw`"a\b"`, '"a"b"', 'x'.repeat(256)],
   },
+  zone: {
+    schema: grammar.zone,
+    taken: ['europe-west1-b', 'a'],
+    refused: ['', 'zones/a', 'a b', '-a', 'x'.repeat(65)],
+  },
+  deadlineMs: {
+    schema: grammar.deadlineMs,
+    taken: [0, 1, 900_000, 604_800_000],
+    refused: [-1, 1.5, 604_800_001, '1', null],
+  },
+  deadlineMsWord: {
+    schema: grammar.deadlineMsWord,
+    taken: ['0', '1', '99999999', '100000000', '599999999', '603999999', '604799999', '604800000'],
+    refused: [
+      '',
+      '-1',
+      '01',
+      '1.5',
+      '1e3',
+      '604800001',
+      '604810000',
+      '605000000',
+      '700000000',
+      '1000000000',
+      1,
+    ],
+  },
   limit: {
     schema: grammar.limit,
     taken: ['1', '100', '999', '1000'],

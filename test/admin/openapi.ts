@@ -81,6 +81,20 @@ t.test('every change takes a key, an actor and a reason', async (t) => {
   }
 })
 
+t.test('a body that may be left out is said to be', async (t) => {
+  const { paths } = await readDocument()
+  for (const path of ['/v1/upstreams/{id}/drain', '/v1/sync'])
+    t.equal(paths[path]!.post!.requestBody!.required, false, path)
+  t.equal(paths['/v1/upstreams']!.post!.requestBody!.required, true)
+})
+
+t.test('what has only begun says where to look on', async (t) => {
+  for (const { path, method, operation } of operationsOf(await readDocument())) {
+    const begun = operation.responses['202']
+    if (begun && !path.endsWith('/report')) t.ok(begun.headers?.Location, `${method} ${path}`)
+  }
+})
+
 t.test('every reference leads to a schema', async (t) => {
   const document = await readDocument()
   const references = [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(([, to]) => to!)

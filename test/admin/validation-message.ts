@@ -34,7 +34,7 @@ t.test('a refusal names the field and what is allowed', async (t) => {
     ],
     [
       post('/v1/upstreams', { ...upstream, lables: {} }),
-      'Field "lables" is not known here; known are address, name, egressIp, labels, credentials.',
+      'Field "lables" is not known here; known are address, name, egressIp, labels, credentials, zone.',
     ],
     [
       post('/v1/upstreams', { ...upstream, labels: { pool: 1 } }),
@@ -58,6 +58,14 @@ t.test('a refusal names the field and what is allowed', async (t) => {
     [
       post('/v1/restrictions', { kind: 'deny' }),
       'Field "upstreams" is missing; it must be {"ids": [1 to 1000 upstream ids]} or {"labels": {1 to 32 labels}}.',
+    ],
+    [
+      post('/v1/upstreams/up-1/drain', { deadlineMs: -1 }),
+      'Field "deadlineMs" must be milliseconds, a whole number from 0 to 604800000 (a week).',
+    ],
+    [
+      post('/v1/upstreams/up-1/drain', { deadline: 1 }),
+      'Field "deadline" is not known here; known are deadlineMs.',
     ],
     [post('/v1/restrictions?force=yes', rule), 'Query parameter "force" must be true or false.'],
   ]

@@ -90,6 +90,7 @@ export function addRestrictions(app: FastifyInstance, { restrictions, records }:
         body: restrictionBody,
         answer: 'ChangedRestriction',
         status: 201,
+        location: 'what was added',
       }),
     },
     async (request, reply) => {

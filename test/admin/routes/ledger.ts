@@ -2,19 +2,42 @@ import t from 'tap'
 import type { Ledger, LedgerEntry, Step } from '../../../src/store/records.ts'
 import { makeAdmin } from '../../fixtures/admin.ts'
 import { makeControl, restrictionRecord } from '../../fixtures/admin-control.ts'
+import { noLife } from '../../fixtures/life.ts'
 import { makeUpstream } from '../../fixtures/upstream.ts'
 
 const { source: _, createdAtMs: _1, updatedAtMs: _2, ...rule } = restrictionRecord({ id: 'rule-1' })
+const { stateVersion: _4, stateSinceMs: _5, claimFence: _6, ...life } = noLife('up-2')
+/** Every field of a life that may change. */
+const { instanceId: _7, ...changes } = {
+  ...life,
+  retryAtMs: 1,
+  problem: 'quota: raise it',
+  incarnation: '77',
+}
+const drain = {
+  sinceMs: 1,
+  deadlineMs: 2,
+  thenDelete: true,
+  by: 'operator' as const,
+  drainedAtMs: 2,
+  shut: { atMs: 2, pins: 3, tunnels: 4 },
+}
 /** One of each kind, so that each is compared with the document. */
 const steps: Step[] = [
   { kind: 'upstream_added', upstream: { ...makeUpstream({ id: 'up-1' }), zone: null, addedBy: 'operator' } },
+  {
+    kind: 'upstream_added',
+    upstream: { ...makeUpstream({ id: 'up-2', host: '' }), ...life, addedBy: 'control' },
+  },
   {
     kind: 'upstream_changed',
     id: 'up-1',
     from: { quarantined: false, name: 'a' },
     to: { quarantined: true },
   },
+  { kind: 'upstream_changed', id: 'up-1', from: changes, to: { ...changes, state: 'draining', drain } },
   { kind: 'upstream_deleted', id: 'up-1', by: 'provider' },
+  { kind: 'upstream_deleted', id: 'up-2', by: 'control' },
   { kind: 'restriction_added', restriction: rule, source: 'api' },
   {
     kind: 'restriction_replaced',
@@ -25,6 +48,8 @@ const steps: Step[] = [
   { kind: 'restriction_removed', restriction: rule },
   { kind: 'eviction_asked' },
   { kind: 'jobs_evicted', asked: 3, jobs: 12 },
+  { kind: 'size_wanted', from: null, to: 5, configured: 4 },
+  { kind: 'size_wanted', from: 5, to: null, configured: null },
   { kind: 'version_raised', above: 7 },
 ]
 const entry: LedgerEntry = {

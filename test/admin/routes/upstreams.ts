@@ -1,6 +1,5 @@
 import t from 'tap'
 import type { PageRequest } from '../../../src/store/records.ts'
-import { ControlError } from '../../../src/errors.ts'
 import { makeAdmin } from '../../fixtures/admin.ts'
 import { databaseAway, makeControl, upstreamRecord } from '../../fixtures/admin-control.ts'
 
@@ -14,12 +13,23 @@ const shape = {
   host: '127.0.0.1',
   port: 8888,
   egressIp: '203.0.113.7',
+  listedIp: null,
   labels: { pool: 'a' },
   ejected: false,
   quarantined: false,
   credentials: null,
   pins: 3,
   tunnels: 0,
+  drain: null,
+  replacedBy: null,
+  problem: null,
+  attempts: 0,
+  retryAt: null,
+  ejectedUntil: null,
+  instanceId: 'up-1',
+  incarnation: null,
+  addedBy: 'operator',
+  stateSince: '2026-01-01T00:00:00.000Z',
   createdAt: '2026-01-01T00:00:00.000Z',
   updatedAt: '2026-01-02T00:00:00.000Z',
   deletedAt: null,
@@ -129,35 +139,43 @@ t.test('registering', async (t) => {
   })
 })
 
-t.test('quarantine, release and removal', async (t) => {
-  const { control, calls } = makeControl({ upstream: first, load })
+t.test('ordering', async (t) => {
+  const { host: _, port: _1, ...ordered } = shape
+  const upstream = { ...first, host: '', port: 0, state: 'provisioning' as const }
+  const { control, calls } = makeControl({ upstream, load, version: 9 })
   const { app } = makeAdmin(t, { control })
-  const rows: [method: 'POST' | 'DELETE', url: string, verb: string, given: unknown[]][] = [
-    ['POST', '/v1/upstreams/up-1/quarantine', 'quarantine', ['up-1']],
-    ['POST', '/v1/upstreams/up-1/release', 'release', ['up-1']],
-    ['DELETE', '/v1/upstreams/up-1', 'remove', ['up-1', { force: false }]],
-    ['DELETE', '/v1/upstreams/up-1?force=false', 'remove', ['up-1', { force: false }]],
-    ['DELETE', '/v1/upstreams/up-1?force=true', 'remove', ['up-1', { force: true }]],
-  ]
-  for (const [method, url, verb, given] of rows) {
-    const at = url.includes('?') ? `${url}&reason=because` : `${url}?reason=because`
-    const answer = await app.inject({ method, url: at, headers: { 'x-actor': 'alice' } })
-    t.equal(answer.statusCode, 200, at)
-    t.equal(answer.headers.location, undefined)
-    t.strictSame(answer.json(), { ...shape, version: 7 })
-    t.strictSame(calls.pop(), {
-      verb,
-      given,
-      author: { actor: 'admin:alice', reason: 'because' },
-      keeps: false,
+  const order = (payload: object, key?: string) =>
+    app.inject({
+      method: 'POST',
+      url: '/v1/upstreams',
+      payload,
+      headers: key === undefined ? {} : { 'idempotency-key': key },
     })
-  }
-})
 
-t.test('what a verb refuses is told', async (t) => {
-  const refuse = () => new ControlError('in_use', 'Quarantine "up-1" first, and wait.')
-  const { app } = makeAdmin(t, { control: makeControl({ refuse }).control })
-  const answer = await app.inject({ method: 'DELETE', url: '/v1/upstreams/up-1' })
-  t.equal(answer.statusCode, 409)
-  t.match(answer.json(), { code: 'in_use', detail: 'Quarantine "up-1" first, and wait.' })
+  t.test('answers what it is called and where it tells how far it is', async (t) => {
+    const answer = await order({ labels: { pool: 'a' }, zone: 'eu-1' })
+    t.equal(answer.statusCode, 202)
+    t.equal(answer.headers.location, '/v1/upstreams/up-1')
+    t.strictSame(answer.json(), { ...ordered, state: 'provisioning', host: null, port: null, version: 9 })
+    t.match(calls.pop(), { verb: 'create', given: [{ labels: { pool: 'a' }, zone: 'eu-1' }] })
+    t.equal((await order({})).statusCode, 202)
+    t.strictSame(calls.pop()?.given, [{ labels: null, zone: null }])
+  })
+
+  t.test('a key orders one machine', async (t) => {
+    const [one, again] = [await order({}, 'k'), await order({}, 'k')]
+    t.equal(again.headers['idempotency-replayed'], 'true')
+    t.match(again, { statusCode: 202, body: one.body, headers: { location: '/v1/upstreams/up-1' } })
+    t.match((await order({ zone: 'eu-2' }, 'k')).json(), { status: 422, code: 'idempotency_mismatch' })
+    t.match((await order({ address: 'h:1' }, 'k')).json(), { status: 422, code: 'idempotency_mismatch' })
+    t.match(calls.splice(0), [{ verb: 'create', keeps: true }])
+  })
+
+  t.test('is not mixed with registering', async (t) => {
+    for (const payload of [{ address: 'h:1', zone: 'eu-1' }, { name: 'n' }, { zone: 'eu 1' }, { zone: '' }])
+      t.equal((await order(payload)).statusCode, 400, JSON.stringify(payload))
+    const none = await app.inject({ method: 'POST', url: '/v1/upstreams' })
+    t.equal(none.statusCode, 400, 'a body that was forgotten orders nothing')
+    t.strictSame(calls, [])
+  })
 })
