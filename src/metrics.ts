@@ -39,7 +39,7 @@ export function makeMetrics(events: Events): Registry {
   const moves = counter('upstream_moves_total', 'Upstreams that came into a state, by state', ['to'])
   const stepFailures = counter(
     'upstream_step_failures_total',
-    'Steps in the life of an upstream that failed and are tried again, by step',
+    'Steps in the life of an upstream that failed, by step',
     ['step'],
   )
   const ejections = counter('upstream_ejections_total', 'Upstreams that probes took out of the rings')

@@ -1,17 +1,17 @@
 // The local upstreams that this process answers for: its own, and those of processes that are no more.
 
 import { endProcess, isRunning, ownMark } from './local-process.ts'
-import type { LocalRecord, LocalRecords } from './local-records.ts'
+import type { LocalInstance, LocalRecord, LocalRecords } from './local-records.ts'
 import type { LocalServer, StartServer } from './local-servers.ts'
-import { ProviderError, type Instance } from './provider.ts'
+import { ProviderError } from './provider.ts'
 
 /** Without a port it gets a free one. */
-export type PlannedInstance = Omit<Instance, 'port'> & { readonly port: number | null }
+export type PlannedInstance = Omit<LocalInstance, 'port'> & { readonly port: number | null }
 
 type Parts = { readonly records: LocalRecords; readonly hostname: string; readonly graceMs: number }
 
 export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
-  const own = new Map<string, LocalServer>()
+  const own = new Map<string, { readonly server: LocalServer; readonly instance: LocalInstance }>()
 
   function isOthers({ instance, maker }: LocalRecord): boolean {
     return !own.has(instance.id) && isRunning(maker)
@@ -38,16 +38,22 @@ export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
   }
 
   async function remove(id: string, signal?: AbortSignal): Promise<void> {
-    const server = own.get(id)
-    return server ? removeOwn(id, server, signal) : removeLeftover(id, signal)
+    const made = own.get(id)
+    return made ? removeOwn(id, made.server, signal) : removeLeftover(id, signal)
   }
 
   return {
     ids: () => [...own.keys()],
     remove,
 
+    /** Of this process, and still there. */
+    standing(id: string): LocalInstance | null {
+      const made = own.get(id)
+      return made?.server.mark && isRunning(made.server.mark) ? made.instance : null
+    },
+
     /** Drops the records of upstreams that have ended by themselves. */
-    async list(): Promise<Instance[]> {
+    async list(): Promise<LocalInstance[]> {
       const all = await records.readAll()
       const ended = all.filter(({ server }) => !isRunning(server))
       for (const { instance } of ended) await records.remove(instance.id)
@@ -63,7 +69,7 @@ export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
     },
 
     /** Starts a server and answers once it takes connections; leaves nothing behind where it does not. */
-    async add(planned: PlannedInstance, start: StartServer, signal: AbortSignal): Promise<Instance> {
+    async add(planned: PlannedInstance, start: StartServer, signal: AbortSignal): Promise<LocalInstance> {
       const { id, egressIp } = planned
       records.makeFolder()
       const server = await start({
@@ -72,8 +78,8 @@ export function makeLocalFleet({ records, hostname, graceMs }: Parts) {
         configPath: records.pathOf(id, 'conf'),
         logPath: records.pathOf(id, 'log'),
       })
-      own.set(id, server)
       const instance = { ...planned, port: server.port }
+      own.set(id, { server, instance })
       try {
         // Before anything else is awaited: what has no record outlives a crash unseen.
         const { kind, mark } = server

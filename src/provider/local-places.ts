@@ -1,4 +1,4 @@
-// What a new local upstream needs for itself: an id that was never used, a port, a source address.
+// What a new local upstream needs for itself: a port, a source address.
 
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
@@ -25,11 +25,6 @@ export function makePlaces({
   }
 
   return {
-    /** `<name>-<8 of 0-9a-z>` */
-    id(name: string): string {
-      return `${name}-${Array.from({ length: 8 }, () => below(36).toString(36)).join('')}`
-    },
-
     /** Free now, and not handed out before. @throws ProviderError no_capacity */
     async port(): Promise<number> {
       for (let attempt = 0; attempt < tries; attempt += 1) {

@@ -8,11 +8,16 @@ import { join } from 'node:path'
 import type { Instance } from './provider.ts'
 import type { ProcessMark } from './local-process.ts'
 
+/** What is not the same for all. Written by an older program it has no time. */
+export type LocalInstance = Omit<Instance, 'zone' | 'incarnation' | 'status' | 'createdAtMs'> & {
+  readonly createdAtMs?: number | null
+}
+
 export type LocalRecord = {
   readonly format: 1
   /** os.hostname(): a data folder may be on a shared disk, and pids mean something here only. */
   readonly hostname: string
-  readonly instance: Instance
+  readonly instance: LocalInstance
   readonly kind: 'tinyproxy' | 'built-in'
   /** Serves the upstream; for `built-in` the maker itself. */
   readonly server: ProcessMark

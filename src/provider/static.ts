@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { isIP, isIPv6 } from 'node:net'
 import * as check from '../config-checks.ts'
 import type { Labels } from '../types.ts'
-import { ProviderError, type Instance, type Provider } from './provider.ts'
+import { ProviderError, type Instance, type InstanceRef, type Provider } from './provider.ts'
 
 export type StaticEntry = {
   /** From host and port where it is left out. Never give a machine with another egress IP the same id. */
@@ -21,6 +21,9 @@ export type StaticEntry = {
   readonly credentials?: string | null
 }
 
+/** An entry as it stands, with what was left out. */
+export type StaticUpstream = Required<StaticEntry>
+
 const idGrammar = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/
 const longestReadableHost = 100
@@ -28,36 +31,56 @@ const longestReadableHost = 100
 /** @param entries  with ids that differ; `config` sees to that */
 export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
   const instances = entries.map(instanceOf)
+  // It sees the list, not the machines: there is nothing by which to tell two under one id apart.
+  const find = ({ id, incarnation }: InstanceRef) =>
+    incarnation === null ? (instances.find((instance) => instance.id === id) ?? null) : null
   return {
     name: 'static',
+    zones: [],
     place: async () => null,
+    draft: () => {
+      throw makesNone('one')
+    },
     list: async (signal) => {
       signal?.throwIfAborted()
-      return [...instances]
+      return { instances: [...instances], problems: [] }
+    },
+    read: async (ref, signal) => {
+      signal?.throwIfAborted()
+      return find(ref)
     },
     create: async ({ name }) => {
-      throw new ProviderError(
-        'no_capacity',
-        `The provider static makes no machines, so "${name}" cannot be created; add its address to static.upstreams (STATIC_UPSTREAMS) and start again.`,
-      )
+      throw makesNone(`"${name}"`)
     },
-    delete: async (id) => {
-      if (!instances.some((instance) => instance.id === id)) return
+    delete: async (order) => {
+      if (find(order) === null) return
       throw new ProviderError(
-        'unavailable',
-        `The provider static deletes no machines; take "${id}" out of static.upstreams (STATIC_UPSTREAMS) and start again.`,
+        'refused',
+        `The provider static deletes no machines; take "${order.id}" out of static.upstreams (STATIC_UPSTREAMS) and start again.`,
       )
     },
     close: async () => {},
   }
 }
 
+function makesNone(what: string): ProviderError {
+  return new ProviderError(
+    'no_capacity',
+    `The provider static makes no machines, so ${what} cannot be created; add its address to static.upstreams (STATIC_UPSTREAMS) and start again.`,
+  )
+}
+
+function instanceOf(entry: StaticEntry): Instance {
+  const unknown = { zone: null, incarnation: null, status: 'running', createdAtMs: null } as const
+  return Object.freeze({ ...completed(entry), ...unknown })
+}
+
 /**
  * Reads `10.0.0.5:8888,proxy.internal:8888,[::1]:8888`.
  * @returns `problems`, one line for each item that is wrong, beside the entries that are right
  */
-export function parseStaticUpstreams(text: string): { entries: Instance[]; problems: string[] } {
-  const entries: Instance[] = []
+export function parseStaticUpstreams(text: string): { entries: StaticUpstream[]; problems: string[] } {
+  const entries: StaticUpstream[] = []
   const problems: string[] = []
   for (const item of text.split(',').map((part) => part.trim())) {
     if (item === '') continue
@@ -70,11 +93,11 @@ export function parseStaticUpstreams(text: string): { entries: Instance[]; probl
 }
 
 /** The same from a file, where an entry is a table. @throws check.Problem */
-export function staticUpstream(value: unknown): Instance {
+export function staticUpstream(value: unknown): StaticUpstream {
   const row = check.record(value)
   check.noOtherKeys(row, ['id', 'name', 'host', 'port', 'egressIp', 'labels', 'credentials'])
   const { id, name, egressIp = null, labels = {}, credentials = null } = row
-  return instanceOf({
+  return completed({
     host: check.at('host', () => readHost(row.host)),
     port: check.at('port', () => check.wholeNumber({ min: 1, max: 65535 })(row.port)),
     ...(id === undefined
@@ -102,7 +125,7 @@ function readHost(value: unknown): string {
   throw new check.Problem(`must be a name or an address, found ${found}`)
 }
 
-function parseItem(item: string): Instance | { problem: string } {
+function parseItem(item: string): StaticUpstream | { problem: string } {
   // What stands before an "@" may be a password, so it is not repeated.
   if (item.includes('@')) {
     return {
@@ -120,10 +143,10 @@ function parseItem(item: string): Instance | { problem: string } {
     return wrong('has no valid host; give host:port')
   const port = Number(match[3])
   if (match[3] === '' || port < 1 || port > 65535) return wrong('has no port from 1 to 65535; give host:port')
-  return instanceOf({ host, port })
+  return completed({ host, port })
 }
 
-function instanceOf(entry: StaticEntry): Instance {
+function completed(entry: StaticEntry): StaticUpstream {
   const host = canonicalHost(entry.host)
   const id = entry.id ?? derivedId(host, entry.port)
   return Object.freeze({

@@ -6,12 +6,6 @@ import { rejectsWith } from '../fixtures/provider-contract.ts'
 
 const host = '127.0.0.1'
 
-t.test('an id is the name and eight random characters', async (t) => {
-  const { id } = makePlaces({ host })
-  t.match(id('lane-1'), /^lane-1-[0-9a-z]{8}$/)
-  t.not(id('lane-1'), id('lane-1'))
-})
-
 t.test('a port that is taken is passed over', async (t) => {
   const { port, close } = await listenBelowEphemeral()
   t.teardown(close)

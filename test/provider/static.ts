@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Problem } from '../../src/config-checks.ts'
 import { makeStaticProvider, parseStaticUpstreams, staticUpstream } from '../../src/provider/static.ts'
-import { providerLists, rejectsWith } from '../fixtures/provider-contract.ts'
+import { deletionOf, drafting, orderOf, providerLists, rejectsWith } from '../fixtures/provider-contract.ts'
 
 const entries = [
   { host: '10.0.0.5', port: 8888, labels: { pool: 'payments' }, egressIp: '203.0.113.5' },
@@ -10,8 +10,12 @@ const entries = [
 
 providerLists(t, 'static', () => makeStaticProvider(entries))
 
+const unknown = { zone: null, incarnation: null, status: 'running', createdAtMs: null } as const
+
 t.test('entries are listed as they stand, with what was left out', async (t) => {
-  t.strictSame(await makeStaticProvider(entries).list(), [
+  const { instances, problems } = await makeStaticProvider(entries).list()
+  t.strictSame(problems, [])
+  t.strictSame(instances, [
     {
       id: 'static-10.0.0.5-8888',
       name: 'static-10.0.0.5-8888',
@@ -20,6 +24,7 @@ t.test('entries are listed as they stand, with what was left out', async (t) => 
       egressIp: '203.0.113.5',
       labels: { pool: 'payments' },
       credentials: null,
+      ...unknown,
     },
     {
       id: 'second',
@@ -29,22 +34,37 @@ t.test('entries are listed as they stand, with what was left out', async (t) => 
       egressIp: null,
       labels: {},
       credentials: 'proxies',
+      ...unknown,
     },
   ])
 })
 
-t.test('create says where machines come from instead', (t) =>
-  rejectsWith(
-    t,
-    makeStaticProvider(entries).create({ name: 'third', labels: {} }),
-    'no_capacity',
-    /third.*STATIC_UPSTREAMS/,
-  ),
-)
+t.test('what is listed is read by its id; it has no incarnations', async (t) => {
+  const provider = makeStaticProvider(entries)
+  const second = { id: 'second', zone: null, incarnation: null }
+  t.strictSame(await provider.read(second), (await provider.list()).instances[1])
+  t.equal(await provider.read({ ...second, incarnation: '1' }), null)
+})
 
-t.test('delete says who deletes instead', (t) =>
-  rejectsWith(t, makeStaticProvider(entries).delete('second'), 'unavailable', /second.*STATIC_UPSTREAMS/),
-)
+t.test('what it makes of an entry of the configuration is the same', async (t) => {
+  const [first] = entries
+  const { instances } = await makeStaticProvider([staticUpstream(first)]).list()
+  t.strictSame(instances, (await makeStaticProvider([first!]).list()).instances)
+})
+
+t.test('draft and create say where machines come from instead', async (t) => {
+  const provider = makeStaticProvider(entries)
+  t.throws(() => provider.draft(drafting()), { code: 'no_capacity', message: /STATIC_UPSTREAMS/ })
+  const third = { id: 'third-1', name: 'third', zone: null, labels: {}, credentials: null }
+  await rejectsWith(t, provider.create(orderOf(third)), 'no_capacity', /third.*STATIC_UPSTREAMS/)
+})
+
+t.test('delete says who deletes instead', async (t) => {
+  const provider = makeStaticProvider(entries)
+  const second = { id: 'second', zone: null, incarnation: null }
+  await rejectsWith(t, provider.delete(deletionOf(second)), 'refused', /second.*STATIC_UPSTREAMS/)
+  await t.resolves(provider.delete(deletionOf({ ...second, incarnation: '1' })), 'another is not meant')
+})
 
 t.test('every process derives the same id, and no two machines share one', async (t) => {
   const long = `${'a'.repeat(60)}.${'b'.repeat(60)}`
