@@ -98,6 +98,13 @@ const rows: Row[] = [
     found: newer,
     after: { report: newer, heardMs: 2010, isListed: true, heardAfter: last, caughtUpWith: null },
   },
+  {
+    name: 'one that was lost is back in the store of before as it was',
+    before: lost,
+    found: report,
+    isSameStore: false,
+    after: { ...listed, ...fromNow },
+  },
 ]
 
 for (const { name, before, found, isSameStore = true, startedMs = 2000, after } of rows) {
