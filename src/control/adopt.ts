@@ -1,12 +1,22 @@
 // What the provider lists and what the configuration says -> the steps that bring the records in line with it. Done
 // when control starts. A tombstone stays one: what an operator deleted is not taken in again, and what the provider
-// lists anew after it was gone is a new upstream with a new id. Pure.
+// lists anew after it was gone is a new upstream with a new id. What is off a list is drained, since its machine may well
+// be there; what was on this machine has ended with the process that kept it. Pure.
 
 import { canonicalJson } from '../canonical-json.ts'
 import { ControlError } from '../errors.ts'
 import type { Instance } from '../provider/provider.ts'
-import type { FleetContent, Step, UpstreamFields, UpstreamRecord } from '../store/records.ts'
+import type {
+  FleetContent,
+  NewUpstream,
+  Origin,
+  Step,
+  UpstreamFields,
+  UpstreamRecord,
+} from '../store/records.ts'
 import type { Restriction } from '../types.ts'
+import { newDrain } from './drain.ts'
+import { changeOf, end, move } from './life.ts'
 import { restrictionOf } from './publish.ts'
 
 export type Listing = {
@@ -44,30 +54,48 @@ export function livesOf(listedIds: readonly string[], records: ReadonlyMap<strin
 
 /**
  * @param lives  as read before; where the content has moved on since, they have to be read again
+ * @param settings  `probes`: what is new has to answer them before it runs; `drainMs`: how long what has left a list may
+ *   take to drain
  * @throws ControlError conflict
  */
-export function planAdoption(content: FleetContent, listing: Listing, lives: Lives): Adoption {
-  const steps: Step[] = []
+export function planAdoption(
+  content: FleetContent,
+  listing: Listing,
+  lives: Lives,
+  settings: { readonly probes: boolean; readonly drainMs: number },
+): Adoption {
+  const { upstreams, nowMs } = content
+  const ends: Step[] = []
+  const comes: Step[] = []
   const left: { id: string; detail: string }[] = []
-  const kept = new Set<string>()
-  const liveIds = new Set(content.upstreams.map(({ id }) => id))
-  const byAddress = Map.groupBy(content.upstreams, addressOf)
+  const settled = new Set<string>()
+  const liveIds = new Set(upstreams.map(({ id }) => id))
+  const keeping = Map.groupBy(
+    upstreams.filter((upstream) => keepsAddress(upstream, listing)),
+    addressOf,
+  )
   for (const instance of listing.instances) {
     const known = lives.get(instance.id) ?? []
-    const newest = known.at(-1)
     refuseOutdated(liveIds, instance.id, known)
-    const neighbours = byAddress.get(addressOf(instance)) ?? []
-    const clash = neighbours.find((other) => !known.some(({ id }) => id === other.id))
-    if (newest?.state === 'deleted' && newest.deletedBy === 'operator') {
-      left.push({ id: instance.id, detail: keptDeleted(newest) })
-    } else if (clash && isStaying(clash, listing)) {
-      left.push({ id: instance.id, detail: `"${clash.id}" has its address already` })
-    } else if (newest && newest.state !== 'deleted' && isSameLife(newest, instance)) {
-      kept.add(newest.id)
-      steps.push(...changesOf(newest, instance))
-    } else steps.push(added(instance, listing, lifeId(instance.id, known.length + 1)))
+    const others = keeping.get(addressOf(instance)) ?? []
+    const clash = others.find((other) => !known.some(({ id }) => id === other.id))
+    const verdict = judge(instance, known, clash)
+    if ('leave' in verdict) {
+      left.push({ id: instance.id, detail: verdict.leave })
+      continue
+    }
+    const newest = known.at(-1)
+    if (newest) settled.add(newest.id)
+    ends.push(...verdict.ends)
+    comes.push(...verdict.changes)
+    if (verdict.isNew) comes.push(added(instance, listing, known.length + 1, settings.probes))
   }
-  return { steps: [...goneFrom(content, listing, kept), ...steps], left }
+  const gone = upstreams.filter((upstream) => !settled.has(upstream.id) && !isStaying(upstream, listing))
+  const leaves = gone.flatMap((record) =>
+    record.provider === 'static' ? offTheList(record, nowMs, settings.drainMs) : endedHere(record, listing),
+  )
+  // First those that leave, so that their addresses are free for those that come.
+  return { steps: [...ends, ...leaves, ...comes], left }
 }
 
 /** Rules of the configuration come and go with it; those of the admin API stay, unless the configuration has their id. */
@@ -86,6 +114,32 @@ export function planRestrictions({ restrictions }: FleetContent, configured: rea
   return [...removed, ...changed]
 }
 
+type Verdict =
+  /** Not taken in, and why. */
+  | { readonly leave: string }
+  | { readonly ends: readonly Step[]; readonly changes: readonly Step[]; readonly isNew: boolean }
+
+/**
+ * @param known  its lives, the newest last
+ * @param clash  another upstream, which has its address and keeps it
+ */
+function judge(
+  instance: Instance,
+  known: readonly UpstreamRecord[],
+  clash: UpstreamRecord | undefined,
+): Verdict {
+  const newest = known.at(-1)
+  const isDeleted = newest?.state === 'deleted'
+  if (isDeleted && newest.deletedBy === 'operator') return { leave: keptDeleted(newest) }
+  if (clash) return { leave: `"${clash.id}" has its address already` }
+  if (!newest || isDeleted) return { ends: [], changes: [], isNew: true }
+  // Its machine is being deleted, or never came up: that goes its own way.
+  if (newest.state === 'deleting' || newest.state === 'failed') return { ends: [], changes: [], isNew: false }
+  if (isSameLife(newest, instance)) return { ends: [], changes: listedAgain(newest, instance), isNew: false }
+  const by = deleterOf(newest)
+  return { ends: [end(newest, 'gone', by)], changes: [], isNew: by !== 'operator' }
+}
+
 function refuseOutdated(
   liveIds: ReadonlySet<string>,
   listedId: string,
@@ -96,46 +150,96 @@ function refuseOutdated(
   throw new ControlError('conflict', `Upstream "${listedId}" was changed meanwhile.`)
 }
 
-/** First those that leave, so that their addresses are free for those that come. */
-function goneFrom({ upstreams }: FleetContent, listing: Listing, kept: ReadonlySet<string>): Step[] {
-  return upstreams
-    .filter((upstream) => !isStaying(upstream, listing) && !kept.has(upstream.id))
-    .map(({ id }): Step => ({ kind: 'upstream_deleted', id, by: 'provider' }))
-}
-
 /**
- * Not this listing's business: registered by an operator, in a cloud of its own, or local to another data folder. A
- * list from another configuration (`static`) is no more where the provider is another now.
+ * Not this listing's business: registered by an operator, in a cloud, or local to another data folder. A list from
+ * another configuration (`static`), and what ended with a former process (`local`), are no more where the provider is
+ * another now.
  */
 function isStaying({ addedBy, provider, zone }: UpstreamRecord, listing: Listing): boolean {
   if (addedBy === 'operator') return true
   if (provider === 'static') return false
   if (provider === 'local') return listing.provider === 'local' && zone !== listing.place
-  return provider !== listing.provider
+  return true
 }
 
-/** Another egress IP is another upstream (design 2); one that was unknown and is known now is not. */
-function isSameLife({ egressIp }: UpstreamRecord, instance: Instance): boolean {
-  return egressIp === instance.egressIp || egressIp === null || instance.egressIp === null
+function keepsAddress(record: UpstreamRecord, listing: Listing): boolean {
+  return isStaying(record, listing) && record.state !== 'draining' && record.state !== 'deleting'
 }
 
-function changesOf(record: UpstreamRecord, instance: Instance): Step[] {
-  const fields = ['name', 'host', 'port', 'egressIp', 'labels', 'credentials'] as const
-  // A list that does not know the egress IP does not take away what a probe has seen.
-  const told = fields.filter((field) => field !== 'egressIp' || instance.egressIp !== null)
-  const changed = told.filter((field) => !isSame(record[field], instance[field]))
-  if (changed.length === 0) return []
-  const pick = (from: Instance | UpstreamRecord): UpstreamFields =>
-    Object.fromEntries(changed.map((field) => [field, from[field]]))
-  return [{ kind: 'upstream_changed', id: record.id, from: pick(record), to: pick(instance) }]
+/** Whoever had asked for it already, or else whoever lists it no more. */
+function deleterOf({ state, drain }: UpstreamRecord): Origin {
+  if (state === 'deleting') return drain?.by ?? 'operator'
+  return drain?.thenDelete ? drain.by : 'provider'
 }
 
-function added(instance: Instance, { provider, place }: Listing, id: string): Step {
-  const standing = { provider, state: 'running', ejected: false, quarantined: false } as const
-  return {
-    kind: 'upstream_added',
-    upstream: { ...instance, ...standing, id, zone: place, addedBy: 'provider' },
+/** Its machine may still serve, only its list is another: its jobs finish. */
+function offTheList(record: UpstreamRecord, nowMs: number, drainMs: number): Step[] {
+  const { state, drain } = record
+  if (state === 'provisioning') return [end(record, 'gone', 'provider')]
+  if (state === 'running') {
+    const leaving = newDrain(nowMs, { deadlineMs: drainMs, thenDelete: true, by: 'provider' })
+    return [move(record, 'drain', { drain: leaving })]
   }
+  if (state !== 'draining' || drain === null || drain.thenDelete) return []
+  return [changeOf(record, { drain: { ...drain, thenDelete: true } })]
+}
+
+/** Its machine has ended with the process that kept it. */
+function endedHere(record: UpstreamRecord, { provider }: Listing): Step[] {
+  const { state, host } = record
+  if (state === 'failed') return []
+  // One without an address is still to be made, where its provider is there to make it.
+  if (state === 'provisioning' && host === '' && provider === record.provider) return []
+  return [end(record, state === 'deleting' ? 'removed' : 'gone', deleterOf(record))]
+}
+
+/**
+ * Another egress IP in the list is another upstream (design 2); one that was unknown and is known now is not. What
+ * probes see is compared only where the list has never told.
+ */
+function isSameLife({ listedIp, egressIp }: UpstreamRecord, instance: Instance): boolean {
+  const before = listedIp ?? egressIp
+  return before === null || instance.egressIp === null || before === instance.egressIp
+}
+
+/** As the list tells it now; and if it was only drained because it was off the list, it runs again. */
+function listedAgain(record: UpstreamRecord, instance: Instance): Step[] {
+  const to = toldFields(record, instance)
+  if (record.state === 'draining' && record.drain?.by === 'provider')
+    return [move(record, 'cancel', { ...to, drain: null })]
+  return Object.keys(to).length === 0 ? [] : [changeOf(record, to)]
+}
+
+function toldFields(record: UpstreamRecord, instance: Instance): UpstreamFields {
+  const { name, host, port, labels, credentials, egressIp } = instance
+  // A list that does not know the egress IP does not take away what a probe has seen.
+  const address = egressIp === null ? {} : { listedIp: egressIp, egressIp: record.egressIp ?? egressIp }
+  const told: UpstreamFields = { name, host, port, labels, credentials, ...address }
+  const isNew = ([field, value]: [string, unknown]) => !isSame(record[field as keyof UpstreamFields], value)
+  return Object.fromEntries(Object.entries(told).filter(isNew))
+}
+
+function added(instance: Instance, { provider }: Listing, life: number, probes: boolean): Step {
+  const { id, name, host, port, egressIp, labels, credentials, zone, incarnation } = instance
+  const upstream: NewUpstream = {
+    id: lifeId(id, life),
+    instanceId: id,
+    name,
+    provider,
+    state: probes ? 'provisioning' : 'running',
+    host,
+    port,
+    egressIp,
+    listedIp: egressIp,
+    labels,
+    ejected: false,
+    quarantined: false,
+    credentials,
+    zone,
+    incarnation,
+    addedBy: 'provider',
+  }
+  return { kind: 'upstream_added', upstream }
 }
 
 function keptDeleted({ id, deletedAtMs }: UpstreamRecord): string {

@@ -1,47 +1,46 @@
 // Instances that live on this machine end with the process that runs them. Those of the records start again as they
-// were, so that rules and pins that name them still hold; what is missing is created. For a provider whose list is
-// all there is, that list.
+// were, so that rules and pins that name them still hold. For a provider whose list is all there is, that list.
 
-import { ProviderError, type Instance, type Provider } from '../provider/provider.ts'
+import { randomUUID } from 'node:crypto'
+import { isProviderError, type Instance, type Provider } from '../provider/provider.ts'
 import type { UpstreamRecord } from '../store/records.ts'
-import type { Labels } from '../types.ts'
 
-type Parts = {
-  readonly provider: Provider
-  /** Instances to have where the provider makes them; null where its list is all there is. */
-  readonly wanted: number | null
-  /** Of the first, second, ... instance. */
-  readonly labels: readonly Labels[]
-}
-
-/** @throws ProviderError */
+/**
+ * @returns what stands then: what could not start again is missing
+ * @throws ProviderError
+ */
 export async function bringUp(
-  { provider, wanted, labels }: Parts,
+  provider: Provider,
   recorded: readonly UpstreamRecord[],
 ): Promise<readonly Instance[]> {
-  if (wanted === null) return provider.list()
+  const { instances } = await provider.list()
+  const resume = provider.resume?.bind(provider)
+  if (!resume) return instances
   // Whatever is there was left by a process that could not clean up.
-  for (const leftover of await provider.list()) await provider.delete(leftover.id)
+  for (const { id, zone, incarnation } of instances)
+    await provider.delete({ id, zone, incarnation, requestId: randomUUID() })
   const place = await provider.place()
   const own = recorded.filter((record) => record.provider === provider.name && record.zone === place)
-  const names = Array.from({ length: wanted }, (_, index) => `${provider.name}-${index + 1}`)
-  return Promise.all(
-    names.map(async (name, index) => {
-      const request = { name, labels: labels[index] ?? {} }
-      const before = own.find((record) => record.name === name)
-      return (before && (await resumed(provider, before, request.labels))) ?? provider.create(request)
-    }),
+  const resumed = await Promise.all(
+    own.filter(hasServed).map((record) => resume(instanceOf(record)).catch(nullWhereRefused)),
   )
+  return resumed.filter((instance) => instance !== null)
 }
 
-/** Null where it cannot be what it was: its port is taken, say. */
-async function resumed(provider: Provider, before: UpstreamRecord, labels: Labels): Promise<Instance | null> {
-  if (!provider.resume) return null
-  const { id, name, host, port, egressIp, credentials } = before
-  try {
-    return await provider.resume({ id, name, host, port, egressIp, labels, credentials })
-  } catch (error) {
-    if (error instanceof ProviderError) return null
-    throw error
-  }
+/** What has no address yet is made anew by its own step; what is to be deleted has ended by itself. */
+function hasServed({ state, host }: UpstreamRecord): boolean {
+  return state === 'running' || state === 'draining' || (state === 'provisioning' && host !== '')
+}
+
+function instanceOf(record: UpstreamRecord): Instance {
+  const { instanceId, name, host, port, listedIp, labels, credentials, zone, createdAtMs } = record
+  const machine = { zone, incarnation: null, status: 'running', createdAtMs } as const
+  // What probes have seen behind it is not its own address.
+  return { id: instanceId, name, host, port, egressIp: listedIp, labels, credentials, ...machine }
+}
+
+/** It cannot be what it was: its port is taken, say. */
+function nullWhereRefused(error: unknown): null {
+  if (isProviderError(error)) return null
+  throw error
 }
