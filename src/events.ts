@@ -86,7 +86,9 @@ export type Facts = {
   upstream_shut: [{ readonly upstream: string; readonly pins: number; readonly tunnels: number }]
   /** By probes, or no more. */
   upstream_ejected: [{ readonly upstream: string; readonly forMs: number; readonly detail: string }]
-  upstream_readmitted: [{ readonly upstream: string }]
+  upstream_readmitted: [{ readonly upstream: string; readonly detail: string }]
+  /** Its probes fail, but half of the fleet is ejected already. Told once, until it is so no more. */
+  ejection_held: [{ readonly upstream: string; readonly detail: string }]
   /** A comparison of the provider's list with the records. */
   sync_done: [
     {

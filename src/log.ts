@@ -39,7 +39,9 @@ export function logFacts(events: Events, log: Log): void {
     upstream_step_failed: (fact) => log.warn(fact, 'a step in the life of an upstream failed'),
     upstream_shut: (fact) => log.warn(fact, 'drain deadline: what was left on the upstream is closed'),
     upstream_ejected: (fact) => log.warn(fact, 'upstream ejected: its probes fail'),
-    upstream_readmitted: (fact) => log.info(fact, 'upstream readmitted: its probes are good'),
+    ejection_held: (fact) =>
+      log.warn(fact, 'the probes of an upstream fail, but half of the fleet is ejected already: it stays in'),
+    upstream_readmitted: (fact) => log.info(fact, 'upstream readmitted'),
     sync_done: ({ outcome, ...fact }) =>
       log[outcome === 'done' ? (fact.corrected > 0 ? 'info' : 'debug') : 'warn'](
         { outcome, ...fact },

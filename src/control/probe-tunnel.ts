@@ -8,6 +8,11 @@ import type { Upstream } from '../types.ts'
 
 export type Probed = Pick<Upstream, 'id' | 'host' | 'port' | 'credentials'>
 
+/** Probes of another address, or with other credentials, say nothing. */
+export function isSameRoad(a: Probed, b: Probed): boolean {
+  return a.host === b.host && a.port === b.port && a.credentials === b.credentials
+}
+
 /** Why a probe is bad: fixed words, never the upstream's own. `isOurs`: it says nothing of the upstream. */
 export class ProbeProblem extends Error {
   readonly isOurs: boolean
