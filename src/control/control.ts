@@ -230,11 +230,12 @@ export function makeControl(parts: Parts) {
   async function untilSettled(): Promise<void> {
     if (provider.name === 'gce') return
     const untilMs = now() + settleMs
-    const own = { provider: provider.name, place: await provider.place(), limit: 1 }
+    const own = { provider: provider.name, place: await provider.place(), limit: 1000 }
     while (!stopping.signal.aborted && now() < untilMs) {
       await live()
       await controller.idle()
-      if ((await records.claims.waiting(own)).upstreams.length === 0) return
+      const { upstreams } = await records.claims.waiting(own)
+      if (!upstreams.some(({ state }) => state === 'provisioning')) return
     }
   }
 

@@ -74,7 +74,7 @@ function planProvisioning(record: UpstreamRecord, { nowMs, launchMs }: LifeFacts
     return { kind: 'give-up', reason: `it did not come up within ${seconds(launchMs)}${why}` }
   }
   if (record.host === '') return { kind: 'launch', reason: 'its machine is to be made' }
-  return { kind: 'admit', reason: 'its probes have to be good' }
+  return { kind: 'admit', reason: 'it runs once its probes are good' }
 }
 
 function planReplacement({ replacedBy }: UpstreamRecord, { replacement }: LifeFacts): Action {

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { makeControl } from '../../src/control/control.ts'
+import { makeControl, type ControlSettings } from '../../src/control/control.ts'
+import type { Probe } from '../../src/control/probe.ts'
 import { ControlError, GatewayError } from '../../src/errors.ts'
 import { ProviderError, type Instance, type Provider } from '../../src/provider/provider.ts'
 import type { Restriction } from '../../src/types.ts'
@@ -15,22 +17,45 @@ const rule: Restriction = {
   upstreams: { ids: ['vm-1'] },
   overflow: false,
 }
-const instanceOf = (id: string, port = 8888): Instance => {
+const listedOf = (id: string, port = 8888) => {
   return { id, name: id, host: '10.0.0.5', port, egressIp: '203.0.113.7', labels: {}, credentials: 'vm' }
 }
+const instanceOf = (id: string, port?: number): Instance => ({
+  ...listedOf(id, port),
+  zone: null,
+  incarnation: null,
+  status: 'running',
+  createdAtMs: null,
+})
 
 function listing(instances: readonly Instance[]) {
   const told = { closed: 0 }
   const provider: Provider = {
     name: 'static',
+    zones: [],
     place: async () => null,
-    list: async () => [...instances],
+    draft: () => {
+      throw new ProviderError('no_capacity', 'makes none')
+    },
+    list: async () => ({ instances: [...instances], problems: [] }),
+    read: async ({ id }) => instances.find((instance) => instance.id === id) ?? null,
     create: async () => instanceOf('never'),
     delete: async () => {},
     close: async () => void (told.closed += 1),
   }
   return { provider, told }
 }
+
+/** Without probes, what is listed runs at once. */
+const settings: ControlSettings = {
+  wanted: null,
+  launchMs: 60_000,
+  drainMs: 60_000,
+  silentMs: 130_000,
+  probes: { everyMs: 0, good: 2, bad: 3, ejectMs: 30_000, ejectMaxMs: 60_000 },
+  sync: { everyMs: 60_000, absences: 2, graceMs: 120_000 },
+}
+let controls = 0
 
 type Said = Partial<Parameters<typeof makeControl>[0]>
 
@@ -40,13 +65,17 @@ async function setUp(t: Test, instances: readonly Instance[], said: Said = {}) {
   const make = (more: Said = {}) => {
     const control = makeControl({
       provider,
-      wanted: null,
-      labels: [],
+      settings,
       restrictions: [],
+      probe: async () => ({ ok: true, ms: 1, egressIp: null }),
       store: world.store,
       records: world.records.store,
       events: world.facts.events,
+      holder: `control-${(controls += 1)}`,
       newSuffix: () => '12345678',
+      newRequestId: randomUUID,
+      now: () => performance.now(),
+      wallClock: Date.now,
       ...said,
       ...more,
     })
@@ -61,6 +90,9 @@ const published = async ({ store }: Awaited<ReturnType<typeof setUp>>) => {
   return snapshot && { version: snapshot.version, ids: snapshot.upstreams.map(({ id }) => id) }
 }
 
+const isDeleted = ({ records }: Awaited<ReturnType<typeof setUp>>, id: string) =>
+  until(`${id} is deleted`, async () => (await records.store.upstreams.read(id))?.state === 'deleted')
+
 t.test(
   'started, it has taken in what the provider lists and the configuration says, and published it',
   async (t) => {
@@ -68,7 +100,7 @@ t.test(
     await world.control.start()
     t.match(await world.store.snapshots.read(), {
       version: 1,
-      upstreams: [{ ...instanceOf('vm-1'), provider: 'static', state: 'running', quarantined: false }],
+      upstreams: [{ ...listedOf('vm-1'), provider: 'static', state: 'running', quarantined: false }],
       restrictions: [rule],
     })
     t.equal(world.control.publisher.version, 1)
@@ -93,18 +125,66 @@ t.test('started again, it finds all as it was, and changes nothing', async (t) =
 t.test('a machine that was off the list and is on it again is a new upstream', async (t) => {
   const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
   await world.control.start()
-  for (const list of [[instanceOf('vm-2', 8889)], [instanceOf('vm-1'), instanceOf('vm-2', 8889)]])
-    await world.make({ provider: listing(list).provider }).start()
+  await world.make({ provider: listing([instanceOf('vm-2', 8889)]).provider }).start()
+  await isDeleted(world, 'vm-1')
+  await world.make().start()
   t.same((await published(world))?.ids, ['vm-1.2', 'vm-2'])
 })
 
 t.test('what an operator deleted does not come back with the next start, and that is said', async (t) => {
   const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
   await world.control.start()
-  await world.control.upstreams.remove('vm-1', { force: true }, operator)
+  await world.control.upstreams.remove('vm-1', { force: true, deadlineMs: null }, operator)
+  await isDeleted(world, 'vm-1')
   await world.make().start()
   t.same((await published(world))?.ids, ['vm-2'])
   t.match(world.facts.of('upstream_not_adopted'), [{ id: 'vm-1', detail: /operator deleted/ }])
+})
+
+t.test('an entry that leaves the list is drained; listed again meanwhile, it stays', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
+  await world.control.start()
+  await pinJob(world, { id: 'job-1' }, ['vm-1'])
+  await world.make({ provider: listing([instanceOf('vm-2', 8889)]).provider }).start()
+  const state = async () => (await world.records.store.upstreams.read('vm-1'))?.state
+  t.equal(await state(), 'draining')
+  await world.make().start()
+  t.equal(await state(), 'running')
+})
+
+t.test('ready means: what is listed has been probed, and serves or says why not', async (t) => {
+  const probes = { ...settings.probes, everyMs: 10_000 }
+  const probe: Probe = async ({ port }) =>
+    port === 8888
+      ? { ok: true, ms: 1, egressIp: '203.0.113.8' }
+      : { ok: false, ms: 1, problem: 'connection refused' }
+  const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)], {
+    settings: { ...settings, probes },
+    probe,
+  })
+  await world.control.start()
+  t.same((await published(world))?.ids, ['vm-1'])
+  t.match(await world.records.store.upstreams.read('vm-1'), { state: 'running', egressIp: '203.0.113.8' })
+  t.match(await world.records.store.upstreams.read('vm-2'), {
+    state: 'provisioning',
+    problem: 'probe: connection refused',
+    attempts: 1,
+  })
+})
+
+t.test('a pass of sync that is asked for begins soon, and its report is that one', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')])
+  await world.control.start()
+  t.equal(await world.control.sync.report(), null)
+  const { pass } = await world.control.sync.ask({ confirm: false })
+  await until('it is there', async () => (await world.control.sync.report())?.pass === pass)
+  t.match(await world.control.sync.report(), {
+    outcome: 'done',
+    listed: 1,
+    recorded: 1,
+    corrected: [],
+    left: [],
+  })
 })
 
 t.test('two that start at once take the same in, once', async (t) => {
