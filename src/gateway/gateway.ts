@@ -88,6 +88,7 @@ export function makeGateway({
 
   const known = makeKnownPins({ limit: settings.knownPins, gatewayId })
   const fleet = makeFleetView({ snapshots: store.snapshots, events })
+  const isThere = (upstreamId: string) => fleet.upstream(upstreamId) !== null
   const load = makeUpstreamLoad({ maxTunnels: settings.tunnelsPerUpstream })
   const failures = makeConnectFailures({
     limit: settings.failedConnects,
@@ -129,6 +130,7 @@ export function makeGateway({
     openTunnel,
     tunnels,
     pinning,
+    isThere,
     isStopping: () => stopping,
     events,
     now,
@@ -163,7 +165,10 @@ export function makeGateway({
 
   let loops: Loop[] = []
 
-  events.on('snapshot_loaded', () => failures.keepOnly((id) => fleet.upstream(id) !== null))
+  events.on('snapshot_loaded', () => {
+    failures.keepOnly(isThere)
+    tunnels.closeLeft(isThere)
+  })
 
   async function flush(): Promise<void> {
     try {

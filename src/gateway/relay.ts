@@ -15,7 +15,7 @@ export type Relay = {
   readonly ended: Promise<RelayEnd>
   /** Changes whenever bytes have moved. */
   bytes(): number
-  close(why: 'idle' | 'life' | 'stop'): void
+  close(why: 'idle' | 'life' | 'stop' | 'drained'): void
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import { GatewayError } from '../errors.ts'
 import type { Events, Facts } from '../events.ts'
+import { pinLost } from '../routing/pin-refusals.ts'
 import type { Pinning } from '../routing/pin.ts'
 import type { Job, Target } from '../types.ts'
 import type { OpenTunnel, StandingTunnel } from './open-tunnel.ts'
@@ -28,6 +29,8 @@ type Parts = {
   readonly openTunnel: OpenTunnel
   readonly tunnels: Tunnels
   readonly pinning: Pinning
+  /** Whether an upstream is in the fleet. */
+  readonly isThere: (upstreamId: string) => boolean
   readonly isStopping: () => boolean
   readonly events: Events
   readonly now: () => number
@@ -38,6 +41,7 @@ export function makeRequestStory({
   openTunnel,
   tunnels,
   pinning,
+  isThere,
   isStopping,
   events,
   now,
@@ -72,6 +76,11 @@ export function makeRequestStory({
       }
     },
 
+    /** For a road on which the client is told later. @throws GatewayError pin_lost where its upstream has left meanwhile */
+    lookAgain({ pin, upstream }: StandingTunnel): void {
+      if (!isThere(upstream.id)) throw pinLost(pin.job, upstream.id)
+    },
+
     /** Counts the tunnel until its relay has ended, and lets its pin go then. */
     carry(request: Request, tunnel: StandingTunnel, relay: Relay): void {
       const openedMs = now()
@@ -96,6 +105,8 @@ export function makeRequestStory({
         pinning.letGo(tunnel.pin)
         events.emit('tunnel_closed', { ...facts(request, tunnel), ...end, ms: toMicros(now() - openedMs) })
       })
+      // It may have left after the tunnel was opened, and before anybody could close it.
+      if (!isThere(tunnel.upstream.id)) relay.close('drained')
     },
 
     /** @returns what to tell the client; null where it has left */

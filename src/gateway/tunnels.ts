@@ -76,6 +76,11 @@ export function makeTunnels(parts: {
       for (const { relay } of open.keys()) relay.close(why)
     },
 
+    /** Those through upstreams that have left the fleet. */
+    closeLeft(isThere: (upstreamId: string) => boolean): void {
+      for (const { relay, upstreamId } of open.keys()) if (!isThere(upstreamId)) relay.close('drained')
+    },
+
     /** Resolves when no tunnel is open, or when the signal aborts. */
     none(signal: AbortSignal): Promise<void> {
       if (open.size === 0 || signal.aborted) return Promise.resolve()

@@ -61,6 +61,7 @@ export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Part
         outgoing,
         AbortSignal.any([signal, AbortSignal.timeout(replyTimeoutMs)]),
       )
+      story.lookAgain(tunnel)
       const fromClient = early.take()
       client.write(answerHead(answer.message))
       if (answer.socket === null) {
@@ -140,6 +141,7 @@ function pipeAnswer(message: IncomingMessage, client: Socket): void {
 }
 
 function brokenUpgrade(cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause
   const timedOut = cause instanceof Error && cause.name === 'TimeoutError'
   if (timedOut)
     return new GatewayError(

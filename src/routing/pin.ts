@@ -109,6 +109,10 @@ export function makePinning(parts: Parts) {
     return fleet.upstream(id)
   }
 
+  function standsOn(pin: KnownPin, upstreamId: string): boolean {
+    return !pin.over && pin.upstreamId === upstreamId && fleet.upstream(upstreamId) !== null
+  }
+
   return {
     /**
      * The job's pin, as remembered, as the store holds it, or a new one.
@@ -144,12 +148,13 @@ export function makePinning(parts: Parts) {
 
     /**
      * A tunnel through `upstreamId` stands and the client was not told yet. From a true answer on the pin never moves.
-     * @returns false where the pin stands elsewhere by now: drop the tunnel, pin and dial again
+     * @returns false where the pin stands elsewhere by now, or that upstream has left the fleet: drop the tunnel, pin
+     *   and dial again
      * @throws GatewayError store_unavailable, where a pin still fresh at another gateway cannot be confirmed
      */
     async settle(pin: KnownPin, upstreamId: string): Promise<boolean> {
       while (pin.moving) await pin.moving.catch(() => undefined)
-      if (pin.over || pin.upstreamId !== upstreamId) return false
+      if (!standsOn(pin, upstreamId)) return false
       if (pin.standing === 'own') {
         pin.standing = 'used'
         // A touch may have gone since the job was pinned; the next one has to say so.
@@ -159,7 +164,7 @@ export function makePinning(parts: Parts) {
       const stored = await pins.use(pin.job.id, upstreamId)
       if (stored === null) known.forget(pin)
       else known.moved(pin, stored)
-      return stored?.upstreamId === upstreamId && !pin.over
+      return standsOn(pin, upstreamId)
     },
 
     hold(pin: KnownPin): void {

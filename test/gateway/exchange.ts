@@ -32,7 +32,7 @@ t.test('who ended it', async (t) => {
   const gone = await open(true)
   gone.near.destroy()
   t.equal((await gone.exchange.ended).endedBy, 'client')
-  for (const why of ['idle', 'life', 'stop'] as const) {
+  for (const why of ['idle', 'life', 'stop', 'drained'] as const) {
     const { near, exchange } = await open(true)
     exchange.close(why)
     t.equal((await exchange.ended).endedBy, why)

@@ -7,9 +7,16 @@ import { makeMemoryFeed } from '../../src/store/memory/feed.ts'
 import { openMemoryStore } from '../../src/store/memory/memory.ts'
 import type { TrafficStore } from '../../src/store/store.ts'
 import { startGateway } from '../fixtures/gateway.ts'
-import { readToEnd } from '../fixtures/raw-answer.ts'
-import { connectThrough } from '../fixtures/raw-client.ts'
-import { establishing, startScriptedUpstream, stayingSilent } from '../fixtures/scripted-upstream.ts'
+import { readAnswer, readBytes, readToEnd } from '../fixtures/raw-answer.ts'
+import { connectThrough, openSocket } from '../fixtures/raw-client.ts'
+import {
+  established,
+  establishing,
+  startScriptedUpstream,
+  stayingSilent,
+  type Script,
+  type ScriptedUpstream,
+} from '../fixtures/scripted-upstream.ts'
 import { until } from '../fixtures/until.ts'
 
 const life = { idleMs: 600_000, maxLifeMs: 86_400_000 }
@@ -125,4 +132,209 @@ t.test('a pin that another gateway released is forgotten at once, one made since
   t.ok(known.get('job-1'), 'the notice is of an older pin')
   feed.tell({ kind: 'released', jobId: 'job-1', pinnedAtMs })
   t.notOk(known.get('job-1'))
+})
+
+const webSocket = 'Connection: Upgrade\r\nUpgrade: websocket\r\n'
+const switched = `HTTP/1.1 101 Switching Protocols\r\n${webSocket}\r\n`
+
+/** Opens the tunnel, and says this to whatever comes through it. */
+function answering(answer: string | Promise<string>): Script {
+  return ({ socket }) => {
+    socket.write(established)
+    socket.once('data', async () => socket.write(await answer))
+  }
+}
+
+/** It hears of our close, and closes then. */
+function startReading(script: Script): Promise<ScriptedUpstream> {
+  return startScriptedUpstream(
+    (connection) => {
+      connection.socket.resume()
+      return script(connection)
+    },
+    { onAccept: (socket) => void socket.once('end', () => socket.end()) },
+  )
+}
+
+/** As the raw client, of any road; answered with the head only. */
+async function ask(gatewayPort: number, request: string) {
+  const socket = await openSocket({ gatewayPort })
+  socket.write(`${request} HTTP/1.1\r\nHost: localhost\r\nX-Job-Id: job-1\r\n`)
+  return socket
+}
+
+t.test('an upstream that drains serves the jobs that it has, and gets no other', async (t) => {
+  const upstreams = await Promise.all(['up-1', 'up-2'].map(() => startScriptedUpstream(establishing())))
+  for (const upstream of upstreams) t.teardown(upstream.stop)
+  const gateway = await startGateway({ upstreams })
+  t.teardown(() => gateway.stop())
+  const { socket, headers } = await connectThrough({ ...gateway, ...asJob('job-1') })
+  t.teardown(() => socket.destroy())
+  const drained = headers['x-upstream-id']
+  await gateway.publish({
+    upstreams: upstreams.map(({ port }, index) => ({
+      port,
+      state: `up-${index + 1}` === drained ? 'draining' : 'running',
+    })),
+  })
+  socket.write('still here')
+  t.equal((await readBytes(socket, 10)).toString(), 'still here')
+  const again = await connectThrough({ ...gateway, ...asJob('job-1') })
+  again.socket.destroy()
+  t.equal(again.headers['x-upstream-id'], drained, 'its job comes back to it')
+  for (let i = 2; i < 6; i++) {
+    const other = await connectThrough({ ...gateway, ...asJob(`job-${i}`) })
+    other.socket.destroy()
+    t.not(other.headers['x-upstream-id'], drained)
+  }
+})
+
+t.test('what is open through an upstream that leaves the fleet is reset at once', async (t) => {
+  const roads: { name: string; answer: string; request: string }[] = [
+    { name: 'connect', answer: 'half an answ', request: `CONNECT ${target}` },
+    {
+      name: 'http',
+      answer: 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf an answ',
+      request: 'GET http://localhost/',
+    },
+    { name: 'upgrade', answer: `${switched}half an answ`, request: 'GET http://localhost/' },
+  ]
+  for (const { name, answer, request } of roads) {
+    t.test(name, async (t) => {
+      const upstream = await startReading(answering(answer))
+      t.teardown(upstream.stop)
+      const gateway = await startGateway({ upstreams: [upstream] })
+      t.teardown(() => gateway.stop())
+      const socket = await ask(gateway.gatewayPort, request)
+      t.teardown(() => socket.destroy())
+      socket.write(name === 'upgrade' ? `${webSocket}\r\n` : '\r\n')
+      if (name === 'connect') socket.write('hello')
+      let heard = ''
+      socket.on('data', (chunk) => (heard += String(chunk)))
+      await until('half an answer has come', () => heard.endsWith('half an answ'))
+      const ended = readToEnd(socket)
+      await gateway.publish({ upstreams: [{ id: 'up-9', port: upstream.port }] })
+      await t.rejects(ended, { code: 'ECONNRESET' })
+      await until('the upstream is left too', () => upstream.connections().open === 0)
+      t.match(gateway.facts.of('tunnel_closed'), [{ endedBy: 'drained', upstream: 'up-1' }])
+      t.equal(gateway.gateway.tunnels.count, 0)
+      const again = await connectThrough({ ...gateway, ...asJob('job-1') })
+      again.socket.destroy()
+      t.equal(again.status, 502)
+      t.match(again.headers['proxy-status'], /pin_lost/)
+    })
+  }
+})
+
+t.test('an upstream that leaves the fleet takes nothing along that goes through others', async (t) => {
+  const upstreams = await Promise.all([1, 2].map(() => startScriptedUpstream(establishing())))
+  for (const upstream of upstreams) t.teardown(upstream.stop)
+  const gateway = await startGateway({ upstreams })
+  t.teardown(() => gateway.stop())
+  const tunnels = await Promise.all(
+    ['job-1', 'job-2'].map((id) => connectThrough({ ...gateway, ...asJob(id) })),
+  )
+  for (const { socket } of tunnels) t.teardown(() => socket.destroy())
+  const [stays, left] = tunnels[0]!.headers['x-upstream-id'] === 'up-1' ? tunnels : tunnels.toReversed()
+  const reset = readToEnd(left!.socket)
+  await gateway.publish({ upstreams: [upstreams[0]!] })
+  await t.rejects(reset, { code: 'ECONNRESET' })
+  stays!.socket.write('still here')
+  t.equal((await readBytes(stays!.socket, 10)).toString(), 'still here')
+})
+
+t.test('an upstream that leaves the fleet while it is dialled', async (t) => {
+  t.test('by a new job: that gets another one', async (t) => {
+    let letAnswer = () => {}
+    const slow = await startReading(({ socket }) => {
+      letAnswer = () => void socket.write(established)
+    })
+    t.teardown(slow.stop)
+    const other = await startScriptedUpstream(establishing())
+    t.teardown(other.stop)
+    const gateway = await startGateway({ upstreams: [slow] })
+    t.teardown(() => gateway.stop())
+    const answered = connectThrough({ ...gateway, ...asJob('job-1') })
+    await until('it is dialled', () => slow.heads.length === 1)
+    await gateway.publish({ upstreams: [{ id: 'up-9', port: other.port }] })
+    letAnswer()
+    const { socket, headers } = await answered
+    t.teardown(() => socket.destroy())
+    t.equal(headers['x-upstream-id'], 'up-9')
+    await until('the first is left', () => slow.connections().open === 0)
+  })
+
+  t.test('by a job that has had a tunnel: its pin is lost', async (t) => {
+    let letAnswer = () => {}
+    const upstream = await startReading((connection) => {
+      if (connection.index === 0) return establishing()(connection)
+      letAnswer = () => void connection.socket.write(established)
+    })
+    t.teardown(upstream.stop)
+    const gateway = await startGateway({ upstreams: [upstream] })
+    t.teardown(() => gateway.stop())
+    const first = await connectThrough({ ...gateway, ...asJob('job-1') })
+    first.socket.destroy()
+    const answered = connectThrough({ ...gateway, ...asJob('job-1') })
+    await until('it is dialled', () => upstream.heads.length === 2)
+    await gateway.publish({ upstreams: [{ id: 'up-9', port: upstream.port }] })
+    letAnswer()
+    const { status, headers, socket } = await answered
+    socket.destroy()
+    t.equal(status, 502)
+    t.match(headers['proxy-status'], /pin_lost/)
+    await until('it is left', () => upstream.connections().open === 0)
+  })
+
+  t.test('by an upgrade that the target has not answered yet: its pin is lost', async (t) => {
+    const answer = Promise.withResolvers<string>()
+    const upstream = await startReading(answering(answer.promise))
+    t.teardown(upstream.stop)
+    const gateway = await startGateway({ upstreams: [upstream] })
+    t.teardown(() => gateway.stop())
+    const socket = await ask(gateway.gatewayPort, 'GET http://localhost/')
+    t.teardown(() => socket.destroy())
+    socket.write(`${webSocket}\r\n`)
+    await until('the target is asked', () => upstream.bytesRead() > upstream.heads.join('').length)
+    await gateway.publish({ upstreams: [{ id: 'up-9', port: upstream.port }] })
+    answer.resolve(switched)
+    const { status, headers } = await readAnswer(socket, 'GET')
+    t.equal(status, 502)
+    t.match(headers['proxy-status'], /pin_lost/)
+    await until('its end is known', () => gateway.facts.of('tunnel_closed').length === 1)
+    t.match(gateway.facts.of('tunnel_closed'), [{ endedBy: 'drained' }])
+    await until('it is left', () => upstream.connections().open === 0)
+  })
+})
+
+t.test('a store that has lost the fleet, or has an older one, closes nothing', async (t) => {
+  const upstream = await startScriptedUpstream(establishing())
+  t.teardown(upstream.stop)
+  const open = () => openMemoryStore({ life, now: Date.now })
+  let current = open()
+  const store: TrafficStore = {
+    ...current,
+    snapshots: {
+      publish: (snapshot) => current.snapshots.publish(snapshot),
+      version: () => current.snapshots.version(),
+      read: () => current.snapshots.read(),
+    },
+    heartbeats: { ...current.heartbeats, beat: (report) => current.heartbeats.beat(report) },
+  }
+  const gateway = await startGateway({ store })
+  t.teardown(() => gateway.stop())
+  await store.snapshots.publish({ version: 4, upstreams: [], restrictions: [] })
+  await gateway.publish({ upstreams: [upstream] })
+  const { socket } = await connectThrough({ ...gateway, ...asJob('job-1') })
+  t.teardown(() => socket.destroy())
+  for (const version of [0, 4, 5]) {
+    current = open()
+    await current.snapshots.publish({ version, upstreams: [], restrictions: [] })
+    await gateway.gateway.fleet.refresh()
+    await gateway.gateway.beat()
+    t.equal(await current.snapshots.version(), 5, 'it is given back what it lost')
+  }
+  socket.write('still here')
+  t.equal((await readBytes(socket, 10)).toString(), 'still here')
+  t.equal(gateway.gateway.tunnels.count, 1)
 })

@@ -207,7 +207,7 @@ t.test('closing', async (t) => {
     t.strictSame(await joined.ended, { bytesUp: 0, bytesDown: 0, endedBy: 'idle' })
   })
 
-  for (const why of ['life', 'stop'] as const) {
+  for (const why of ['life', 'stop', 'drained'] as const) {
     t.test(
       `a busy tunnel (${why}) resets both sides: an end would look like the other side's own`,
       async (t) => {

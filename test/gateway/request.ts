@@ -20,7 +20,13 @@ function setUp(t: Test, { max = 1 } = {}) {
   const facts = recordFacts()
   const tunnels = makeTunnels({ max, idleMs: 1000, maxLifeMs: 10_000, now: clock.now })
   t.teardown(() => tunnels.stop())
-  const state = { stopping: false, opened: 0, opening: Promise.resolve(), letGo: [] as unknown[] }
+  const state = {
+    stopping: false,
+    isThere: true,
+    opened: 0,
+    opening: Promise.resolve(),
+    letGo: [] as unknown[],
+  }
   const story = makeRequestStory({
     gatewayId: 'gw-1',
     openTunnel: async () => {
@@ -30,6 +36,7 @@ function setUp(t: Test, { max = 1 } = {}) {
     },
     tunnels,
     pinning: { letGo: (its: unknown) => state.letGo.push(its) } as never,
+    isThere: (id) => state.isThere && id === 'up-1',
     isStopping: () => state.stopping,
     events: facts.events,
     now: clock.now,
@@ -38,10 +45,12 @@ function setUp(t: Test, { max = 1 } = {}) {
   return { clock, facts, tunnels, state, story, begin }
 }
 
-function fakeRelay(): { relay: Relay; end: (how: RelayEnd) => void } {
+function fakeRelay(): { relay: Relay; end: (how: RelayEnd) => void; closedBy: string[] } {
   let end: (how: RelayEnd) => void = () => {}
   const ended = new Promise<RelayEnd>((resolve) => (end = resolve))
-  return { relay: { ended, bytes: () => 0, close: () => {} }, end: (how) => end(how) }
+  const closedBy: string[] = []
+  const relay: Relay = { ended, bytes: () => 0, close: (why) => closedBy.push(why) }
+  return { relay, end: (how) => end(how), closedBy }
 }
 
 t.test('each request has an id of its own, which names the gateway', async (t) => {
@@ -77,8 +86,9 @@ t.test('a tunnel from its begin to its end', async (t) => {
   const request = begin()
   const { requestId } = request
   clock.advance(12)
-  const { relay, end } = fakeRelay()
+  const { relay, end, closedBy } = fakeRelay()
   story.carry(request, tunnel, relay)
+  t.same(closedBy, [])
   t.match(tunnels.list(), [{ requestId, job, target, upstreamId: 'up-1', openedMs: clock.now() }])
   const named = { requestId, job, target, upstream: 'up-1' }
   t.strictSame(facts.of('tunnel_opened'), [
@@ -93,6 +103,18 @@ t.test('a tunnel from its begin to its end', async (t) => {
     { ...named, bytesUp: 3, bytesDown: 4, endedBy: 'upstream', ms: 500 },
   ])
   t.strictSame(state.letGo, [pin], 'its pin is let go, once')
+})
+
+t.test('a tunnel whose upstream left the fleet before it was carried is closed, and recorded', async (t) => {
+  const { story, begin, state, tunnels, facts } = setUp(t)
+  story.lookAgain(tunnel)
+  state.isThere = false
+  t.throws(() => story.lookAgain(tunnel), { code: 'pin_lost', fields: { upstream: 'up-1', job: 'job-1' } })
+  const { relay, closedBy } = fakeRelay()
+  story.carry(begin(), tunnel, relay)
+  t.same(closedBy, ['drained'])
+  t.equal(tunnels.count, 1, 'until it has ended')
+  t.equal(facts.of('tunnel_opened').length, 1)
 })
 
 t.test('a refusal is published with what was read of the request', async (t) => {

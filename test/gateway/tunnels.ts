@@ -8,19 +8,19 @@ function setUp(t: Test, changed: Partial<typeof limits> = {}) {
   const clock = makeFakeClock()
   const tunnels = makeTunnels({ ...limits, ...changed, now: clock.now })
   t.teardown(() => tunnels.stop())
-  return { clock, tunnels, open: () => openTunnel(clock.now()) }
+  return { clock, tunnels, open: (upstreamId = 'up-1') => openTunnel(clock.now(), upstreamId) }
 }
 
 type FakeTunnel = { tunnel: OpenTunnel; carry: (bytes: number) => void; closedBy: string[] }
 
-function openTunnel(openedMs: number): FakeTunnel {
+function openTunnel(openedMs: number, upstreamId: string): FakeTunnel {
   let bytes = 0
   const closedBy: string[] = []
   const tunnel: OpenTunnel = {
     requestId: 'r-1',
     job: { id: 'job-1', type: null, institution: null },
     target: { host: 'example.com', port: 443 },
-    upstreamId: 'up-1',
+    upstreamId,
     openedMs,
     relay: { bytes: () => bytes, close: (why) => closedBy.push(why) },
   }
@@ -111,6 +111,15 @@ t.test('closing all tells every relay why', async (t) => {
     both.map(({ closedBy }) => closedBy),
     [['stop'], ['stop']],
   )
+})
+
+t.test('closing those whose upstream has left the fleet', async (t) => {
+  const { tunnels, open } = setUp(t)
+  const [left, stays] = [open('up-1'), open('up-2')]
+  for (const { tunnel } of [left, stays]) tunnels.add(tunnel)
+  tunnels.closeLeft((id) => id === 'up-2')
+  t.same(left.closedBy, ['drained'])
+  t.same(stays.closedBy, [])
 })
 
 t.test('waiting for none', async (t) => {

@@ -597,6 +597,42 @@ t.test('a tunnel stands, and nobody was told yet', async (t) => {
     t.ok(foreign.over)
   })
 
+  t.test(
+    'of a pin that nobody has used and whose upstream left while it was dialled: it moves',
+    async (t) => {
+      const { gateway, publish } = await setUpOne()
+      const pin = await gateway.pinJob(job('job-1'))
+      const gone = pin.upstreamId
+      await publish(2, fleetOf('up-9'))
+      await gateway.fleet.refresh()
+      t.notOk(await gateway.settle(pin, gone))
+      t.equal((await gateway.pinJob(job('job-1'))).upstreamId, 'up-9')
+      t.match(gateway.facts.of('pin_moved'), [{ from: gone, to: 'up-9', reason: 'fresh' }])
+    },
+  )
+
+  t.test('of a used pin whose upstream left while it was dialled: it is lost', async (t) => {
+    const { gateway, publish } = await setUpOne()
+    const pin = await gateway.pinJob(job('job-1'))
+    t.ok(await gateway.settle(pin, pin.upstreamId))
+    await publish(2, fleetOf('up-9'))
+    await gateway.fleet.refresh()
+    t.notOk(await gateway.settle(pin, pin.upstreamId))
+    await t.rejects(gateway.pinJob(job('job-1')), { code: 'pin_lost' })
+  })
+
+  t.test('of a pin whose upstream left while it was confirmed: it is lost', async (t) => {
+    const { gateway, other, publish, hold } = await setUpTwo()
+    await gateway.pinJob(job('job-1'))
+    const foreign = await other.pinJob(job('job-1'))
+    const letUse = hold('use')
+    const settling = other.settle(foreign, foreign.upstreamId)
+    await publish(2, fleetOf('up-9'))
+    await other.fleet.refresh()
+    letUse()
+    t.notOk(await settling)
+  })
+
   t.test('one that cannot be confirmed opens no tunnel', async (t) => {
     const { gateway, other, store } = await setUpTwo()
     await gateway.pinJob(job('job-1'))
