@@ -20,7 +20,7 @@ export type SyncFacts = {
   readonly place: string | null
   /** As they were before the list was asked for; without the deleted ones. */
   readonly records: readonly UpstreamRecord[]
-  /** Of what is listed and has no record: the newest tombstone of that id. */
+  /** Of what is listed and had no record then: the newest of that id, mostly a tombstone. */
   readonly tombstones: ReadonlyMap<string, UpstreamRecord>
   readonly listing: Listing
   /** The egress IP that probes have seen through an upstream, time and again. */
@@ -71,7 +71,8 @@ export function planSync(facts: SyncFacts): SyncPlan {
   const { records, listing } = facts
   const own = records.filter((record) => isOwn(record, facts))
   const byId = new Map(listing.instances.map((instance) => [instance.id, instance]))
-  const recorded = new Map(own.map((record) => [record.instanceId, record]))
+  const recorded = new Set(own.map((record) => record.instanceId))
+  const holders = holdersOf(records)
   const sightings = new Map<string, { sinceMs: number; times: number }>()
   const corrections: Correction[] = []
   const left: { id: string; detail: string }[] = []
@@ -88,7 +89,8 @@ export function planSync(facts: SyncFacts): SyncPlan {
   }
   for (const record of own) note(record.id, judgeRecord(record, byId.get(record.instanceId), facts, sighted))
   for (const instance of listing.instances)
-    if (!recorded.has(instance.id)) note(instance.id, judgeUnknown(instance, facts, sighted))
+    if (!recorded.has(instance.id))
+      note(instance.id, judgeUnknown(instance, holders.get(addressOf(instance)), facts, sighted))
   const stopped = whyStopped(own, corrections, facts)
   if (stopped !== null) {
     const kept = corrections
@@ -166,8 +168,16 @@ function judgeAddress(record: UpstreamRecord, instance: Instance): Verdict {
   return { correct: { action: 'moved', id: record.id, record, instance, reason } }
 }
 
-function judgeUnknown(instance: Instance, facts: SyncFacts, sighted: Sighted): Verdict {
+/** @param holder  of its address */
+function judgeUnknown(
+  instance: Instance,
+  holder: UpstreamRecord | undefined,
+  facts: SyncFacts,
+  sighted: Sighted,
+): Verdict {
   const tombstone = facts.tombstones.get(instance.id)
+  if (tombstone && tombstone.state !== 'deleted')
+    return { leave: 'it came into the records after they were read' }
   // What went by itself and is back lives again; what was deleted on purpose must not.
   if (tombstone && tombstone.deletedBy !== 'provider' && isSameMachine(tombstone, instance)) {
     // A list may be older than a deletion.
@@ -179,9 +189,21 @@ function judgeUnknown(instance: Instance, facts: SyncFacts, sighted: Sighted): V
   }
   if (instance.status !== 'running') return { leave: `it is ${instance.status}` }
   if (instance.host === '') return { leave: 'it has no address yet' }
+  // Registered by an operator; or of a machine that is gone, whose address the cloud gives again before we know.
+  if (holder) return { leave: `"${holder.id}" has its address already` }
   return {
     correct: { action: 'adopted', id: instance.id, instance, reason: 'it has the label of this fleet' },
   }
+}
+
+/** By address. The machine of one that failed is deleted. */
+function holdersOf(records: readonly UpstreamRecord[]): ReadonlyMap<string, UpstreamRecord> {
+  const holders = records.filter(({ host, state }) => host !== '' && state !== 'failed')
+  return new Map(holders.map((record) => [addressOf(record), record]))
+}
+
+function addressOf({ host, port }: Pick<Instance, 'host' | 'port'>): string {
+  return `${host}:${port}`
 }
 
 /** A tombstone that never knew its machine's number is that machine's. */
