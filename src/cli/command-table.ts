@@ -3,9 +3,12 @@
 
 import { command } from './command.ts'
 import { explainCommands } from './commands/explain.ts'
+import { fleetCommands } from './commands/fleet.ts'
 import { jobCommands } from './commands/jobs.ts'
 import { ledgerCommands } from './commands/ledger.ts'
 import { restrictionCommands } from './commands/restrictions.ts'
+import { syncCommands } from './commands/sync.ts'
+import { upstreamLifeCommands } from './commands/upstream-life.ts'
 import { upstreamCommands } from './commands/upstreams.ts'
 
 const start = command({
@@ -43,6 +46,9 @@ export const commands = [
   checkConfig,
   migrate,
   ...upstreamCommands,
+  ...upstreamLifeCommands,
+  ...fleetCommands,
+  ...syncCommands,
   ...restrictionCommands,
   ...explainCommands,
   ...jobCommands,

@@ -12,10 +12,27 @@ export type Surroundings = {
   readonly err: (lines: string) => void
   /** @throws ConfigError */
   readonly config: () => Config
+  /** The terminal behind `err`; null where that is none, or cannot move its cursor. */
+  readonly screen: Screen | null
+  readonly clock: Clock
+}
+
+export type Screen = {
+  readonly write: (text: string) => void
+  readonly columns: () => number
+  readonly rows: () => number
+}
+
+export type Clock = {
+  /** Monotonic milliseconds, for waits. */
+  readonly now: () => number
+  /** Unix milliseconds, to compare with the times that the API tells. */
+  readonly date: () => number
+  readonly delay: (ms: number) => Promise<unknown>
 }
 
 export type Command = {
-  /** `start`, or noun and verb: `upstreams list`. */
+  /** `start`, or noun and verb: `upstreams list`. A noun that is a command itself (`sync`) takes no arguments. */
   readonly name: string
   readonly does: string
   /** More lines for its own help. */
@@ -23,7 +40,7 @@ export type Command = {
   readonly args: Arguments
   readonly flags: Flags
   readonly examples: readonly string[]
-  /** Exit codes of its own, beside 0, 1 and 2. */
+  /** Exit codes of its own, and what 1 means for it beside refused. */
   readonly exits: { readonly [code: string]: string }
   /**
    * @param words  those behind the name
@@ -128,11 +145,16 @@ function readArguments<A extends Arguments>(args: A, words: readonly string[]): 
   const names = Object.keys(args)
   const missing = names.slice(words.length)
   if (missing.length > 0) throw new UsageError(`Missing: ${missing.map((name) => `<${name}>`).join(' ')}.`)
-  if (words.length > names.length) {
+  const takesMore = Object.values(args).at(-1)?.isRepeatable ?? false
+  if (words.length > names.length && !takesMore) {
     const takes = names.length === 0 ? 'no argument' : names.map((name) => `<${name}>`).join(' ')
     throw new UsageError(`It takes ${takes}, found "${words[names.length]}" besides.`)
   }
-  const values = names.map((name, index) => [name, named(`<${name}>`, () => args[name]!.read(words[index]!))])
+  const values = names.map((name, index) => {
+    const { isRepeatable, read } = args[name]!
+    const own = isRepeatable ? words.slice(index) : [words[index]!]
+    return [name, named(`<${name}>`, () => read(own))]
+  })
   return Object.fromEntries(values)
 }
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Api } from './api.ts'
-import { ApiError } from './failure.ts'
+import { ApiError, isMomentary } from './failure.ts'
 import type { LedgerEntry } from './shapes.ts'
 
 /** Far more rows than a ledger gets between two looks. */
@@ -43,11 +43,7 @@ async function jobsEvicted(api: Pick<Api, 'list'>, version: number): Promise<num
     const done = steps.filter(({ kind, asked }) => kind === 'jobs_evicted' && Number(asked) >= version)
     return done.length === 0 ? null : done.reduce((sum, { jobs }) => sum + Number(jobs), 0)
   } catch (error) {
-    if (error instanceof ApiError && mayPass(error)) return null
+    if (error instanceof ApiError && isMomentary(error.failure)) return null
     throw error
   }
-}
-
-function mayPass({ failure }: ApiError): boolean {
-  return failure.kind === 'unreachable' || failure.kind === 'timeout' || failure.status >= 500
 }

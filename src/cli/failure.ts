@@ -43,7 +43,7 @@ export class ApiError extends Error {
 }
 
 /** Refusals that a person may overrule. */
-const forcible = ['in_use', 'names_nothing', 'lane_without_upstream']
+const forcible = ['names_nothing', 'lane_without_upstream']
 
 /** 4: `--force` would do it. */
 export function exitCodeOf(failure: Failure): number {
@@ -55,6 +55,11 @@ export function leavesOpen(fault: Fault): boolean {
   if (fault.kind === 'unreachable' || fault.kind === 'timeout') return fault.wasSent
   if (fault.kind === 'foreign') return fault.status < 300 || fault.status >= 500
   return fault.status >= 500 || fault.problem.code === 'idempotency_in_flight'
+}
+
+/** Whether the next look may find an answer again; a refusal stays one. */
+export function isMomentary(fault: Fault): boolean {
+  return fault.kind === 'unreachable' || fault.kind === 'timeout' || fault.status >= 500
 }
 
 /** One thought a line; the first says what happened. */

@@ -17,8 +17,11 @@ export function findCommand(words: readonly string[], commands: readonly Command
   const command = named(words, commands)
   const asksForHelp = beforeTerminator(words).some((word) => word === '--help' || word === '-h')
   if (asksForHelp) return help(command ? command.name.split(' ') : words, commands)
-  if (command) return { kind: 'run', command, words: words.slice(command.name.split(' ').length) }
-  return wrong(words, commands)
+  if (!command) return wrong(words, commands)
+  const behind = words.slice(command.name.split(' ').length)
+  return isMistakenVerb(command, behind[0], commands)
+    ? wrong(words, commands)
+    : { kind: 'run', command, words: behind }
 }
 
 /** What is wrong with it, and how to get help. */
@@ -56,8 +59,16 @@ function wrong([noun = '', verb]: readonly string[], commands: readonly Command[
   return { kind: 'wrong', text: `There is no command "${asked}".${meant}\nHelp: ${where}` }
 }
 
+/** `sync report` rather than `sync`. */
 function named(words: readonly string[], commands: readonly Command[]): Command | undefined {
-  return commands.find(({ name }) => name.split(' ').every((part, index) => words[index] === part))
+  return commands
+    .filter(({ name }) => name.split(' ').every((part, index) => words[index] === part))
+    .sort((a, b) => b.name.length - a.name.length)[0]
+}
+
+/** `sync reprot`: behind a command that has verbs too, a word that is none of them is not its argument. */
+function isMistakenVerb({ name }: Command, word: string | undefined, commands: readonly Command[]): boolean {
+  return word !== undefined && !word.startsWith('-') && verbsOf(name, commands).length > 0
 }
 
 function verbsOf(noun: string, commands: readonly Command[]): Command[] {

@@ -17,7 +17,13 @@ export type Flag<T> = {
 }
 
 export type Flags = { readonly [name: string]: Flag<unknown> }
-export type Argument<T> = { readonly does: string; readonly read: Reader<T> }
+export type Argument<T> = {
+  readonly does: string
+  /** The last one only: one word or more. */
+  readonly isRepeatable: boolean
+  /** @param words  one, or more where it is repeatable */
+  readonly read: (words: readonly string[]) => T
+}
 export type Arguments = { readonly [name: string]: Argument<unknown> }
 export type ValuesOf<F extends Flags> = { readonly [Name in keyof F]: ReturnType<F[Name]['read']> }
 export type ArgumentsOf<A extends Arguments> = { readonly [Name in keyof A]: ReturnType<A[Name]['read']> }
@@ -42,7 +48,20 @@ export function repeatable<T>(value: string, does: string, read: (words: readonl
 }
 
 export function argument<T>(does: string, read: Reader<T>): Argument<T> {
-  return { does, read }
+  return { does, isRepeatable: false, read: ([word]) => read(word!) }
+}
+
+/** One or more, each once. */
+export function someOf<T>(does: string, read: Reader<T>): Argument<readonly T[]> {
+  return {
+    does,
+    isRepeatable: true,
+    read(words) {
+      const twice = words.find((word, index) => words.indexOf(word) !== index)
+      if (twice !== undefined) throw new UsageError(`gives "${twice}" twice`)
+      return words.map(read)
+    },
+  }
 }
 
 function refuse(wanted: string, found: string): never {
@@ -66,14 +85,25 @@ export function wholeNumber(min: number, max: number): Reader<number> {
   }
 }
 
-/** @returns milliseconds */
-export function seconds(min: number, max: number): Reader<number> {
+const unitsMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/**
+ * `90s`, `15m`; a bare number is seconds.
+ * @param min  and max: as they are written, for who is refused
+ * @returns whole milliseconds
+ */
+export function duration(min: string, max: string): Reader<number> {
   return (found) => {
-    const number = /^\d{1,9}(\.\d{1,3})?$/.test(found) ? Number(found) : NaN
-    return number >= min && number <= max
-      ? Math.round(number * 1000)
-      : refuse(`seconds from ${min} to ${max}, such as 2.5`, found)
+    const ms = millisecondsOf(found)
+    return ms >= millisecondsOf(min) && ms <= millisecondsOf(max)
+      ? Math.round(ms)
+      : refuse(`a time from ${min} to ${max}, such as 90s, 15m or 2h`, found)
   }
+}
+
+function millisecondsOf(text: string): number {
+  const [, number = 'NaN', unit = 's'] = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)?$/.exec(text) ?? []
+  return Number(number) * unitsMs[unit as keyof typeof unitsMs]
 }
 
 /** `a,b` */

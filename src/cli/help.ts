@@ -12,7 +12,8 @@ const exitCodes: { readonly [code: string]: string } = {
 /** Everything there is, one line each. */
 export function overview(commands: readonly Command[]): string {
   const isRemote = ({ flags }: Command) => 'url' in flags
-  const own = Object.assign({}, exitCodes, ...commands.map(({ exits }) => exits))
+  // What 1 means for one of them stands in its own help.
+  const own = Object.assign({}, ...commands.map(({ exits }) => exits), exitCodes)
   return [
     'Lanekeeper keeps every job on one outgoing IP, from its first request to its last.',
     'Usage: lanekeeper <command> [arguments] [flags]',
@@ -50,7 +51,7 @@ export function commandHelp({ name, does, about, args, flags, examples, exits }:
     ...(about.length > 0 ? [about.join('\n')] : []),
     usage({ name, args, flags }),
     ...(Object.keys(args).length > 0
-      ? [section('Arguments:', rows(Object.entries(args).map(([arg, { does: what }]) => [`<${arg}>`, what])))]
+      ? [section('Arguments:', rows(Object.entries(args).map((arg) => [argumentWord(arg), arg[1].does])))]
       : []),
     ...(allFlags.length > 0 ? [section('Flags:', rows(allFlags.map(flagRow)))] : []),
     section('Examples:', examples),
@@ -62,7 +63,7 @@ export function usage({ name, args, flags }: Pick<Command, 'name' | 'args' | 'fl
   const must = Object.entries(flags).filter(([, { isRequired }]) => isRequired)
   const hasOthers = Object.keys(flags).length > must.length
   const words = [
-    ...Object.keys(args).map((arg) => `<${arg}>`),
+    ...Object.entries(args).map(argumentWord),
     ...must.map(([flag, { value }]) => `--${flag} <${value}>`),
     ...(hasOthers ? ['[flags]'] : []),
   ]
@@ -70,7 +71,11 @@ export function usage({ name, args, flags }: Pick<Command, 'name' | 'args' | 'fl
 }
 
 function commandRow({ name, args, does }: Command): [string, string] {
-  return [[name, ...Object.keys(args).map((arg) => `<${arg}>`)].join(' '), does]
+  return [[name, ...Object.entries(args).map(argumentWord)].join(' '), does]
+}
+
+function argumentWord([name, { isRepeatable }]: readonly [string, Command['args'][string]]): string {
+  return `<${name}>${isRepeatable ? '...' : ''}`
 }
 
 function flagRow([name, { value, does, isRequired, isRepeatable }]: [string, Flag<unknown>]): [

@@ -1,8 +1,9 @@
 // The command line: finds the command, runs it, and turns failures into words and exit codes (help.ts lists them).
 
+import { setTimeout as delay } from 'node:timers/promises'
 import { ConfigError, loadConfig } from '../config.ts'
 import { commands } from './command-table.ts'
-import type { Command, Surroundings } from './command.ts'
+import type { Command, Screen, Surroundings } from './command.ts'
 import { findCommand, usageProblem } from './find-command.ts'
 import { UsageError } from './flags.ts'
 
@@ -10,6 +11,14 @@ const surroundings: Surroundings = {
   out: (lines) => process.stdout.write(`${lines}\n`),
   err: (lines) => process.stderr.write(`${lines}\n`),
   config: loadConfig,
+  screen: screenOf(process.stderr),
+  clock: { now: () => performance.now(), date: () => Date.now(), delay },
+}
+
+/** A dumb terminal has one colour, and cannot move its cursor either. */
+function screenOf(stream: NodeJS.WriteStream): Screen | null {
+  if (!stream.isTTY || stream.getColorDepth() === 1) return null
+  return { write: (text) => stream.write(text), columns: () => stream.columns, rows: () => stream.rows }
 }
 
 async function main(words: readonly string[]): Promise<number> {

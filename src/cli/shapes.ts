@@ -8,8 +8,9 @@ export type Upstream = {
   readonly id: string
   readonly name: string
   readonly state: string
-  readonly host: string
-  readonly port: number
+  /** Null until it is made. */
+  readonly host: string | null
+  readonly port: number | null
   readonly egressIp: string | null
   readonly labels: Labels
   readonly ejected: boolean
@@ -17,6 +18,44 @@ export type Upstream = {
   /** Null while Redis is away, as tunnels are. */
   readonly pins: number | null
   readonly tunnels: number | null
+  /** Those below may be missing from an older server, which knows no such life. */
+  readonly drain?: Drain | null
+  readonly replacedBy?: string | null
+  /** Why its last step failed; when that is tried again. */
+  readonly problem?: string | null
+  readonly retryAt?: string | null
+}
+
+export type Drain = {
+  readonly deadline: string
+  readonly thenDelete: boolean
+  readonly drainedAt: string | null
+  /** What was left at the deadline, and was closed. */
+  readonly shut: { readonly pins: number; readonly tunnels: number } | null
+}
+
+export type Fleet = {
+  /** Null: as many as there are. */
+  readonly wanted: number | null
+  readonly states: {
+    readonly [State in 'provisioning' | 'running' | 'draining' | 'deleting' | 'failed']: number
+  }
+  readonly ejected: number
+  readonly quarantined: number
+  readonly version: number
+}
+
+export type SyncReport = {
+  readonly pass: string
+  readonly holder: string
+  readonly startedAt: string
+  readonly endedAt: string
+  readonly outcome: string
+  readonly problems: readonly string[]
+  readonly listed: number
+  readonly recorded: number
+  readonly corrected: readonly { readonly id: string; readonly action: string; readonly detail: string }[]
+  readonly left: readonly { readonly id: string; readonly detail: string }[]
 }
 
 export type Restriction = {

@@ -8,9 +8,9 @@ import { makeApi, type Api, type Page, type Query } from './api.ts'
 import type { Surroundings } from './command.ts'
 import { ApiError, describe, exitCodeOf, problemOf } from './failure.ts'
 import {
+  duration,
   httpUrl,
   option,
-  seconds,
   text,
   toggle,
   UsageError,
@@ -22,14 +22,14 @@ import { count, table, type Column } from './table.ts'
 
 const actorGrammar = /^[A-Za-z0-9._@+-]{1,64}$/
 const defaultLimit = 1000
-const defaultTimeoutMs = 10_000
+export const defaultTimeoutMs = 10_000
 
 export const apiFlags = {
   url: option('url', 'where the admin API is; else ADMIN_URL, else ADMIN_HOST and ADMIN_PORT', httpUrl),
   timeout: option(
-    'seconds',
-    `give up after so long, 1 to 3600; else ${defaultTimeoutMs / 1000}`,
-    seconds(1, 3600),
+    'time',
+    `give up after so long, such as 30 (seconds) or 2m; else ${defaultTimeoutMs / 1000}s`,
+    duration('1s', '1h'),
   ),
   json: toggle("print the API's JSON and nothing else"),
 }
@@ -153,7 +153,7 @@ type Telling = { readonly flags: { readonly json: boolean }; readonly io: Surrou
 export type ListView<Row> = { readonly noun: string; readonly columns: readonly Column<Row>[] }
 
 /** One line. What a terminal would act on is escaped, and means the same. */
-function json(document: object): string {
+export function json(document: object): string {
   return JSON.stringify(document).replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
     character
       .split('')

@@ -1,21 +1,31 @@
 // The words for what the API says in codes: a state, a rule, a reason, a step of the ledger. Pure. What a newer
 // server says in a code that is not known here is shown as it stands.
 
+import { upstreamChange } from './upstream-change.ts'
 import type { Restriction, Selector, Step, Upstream } from './shapes.ts'
-import { cell } from './table.ts'
+import { cell, count } from './table.ts'
 
-/** `running (quarantined, ejected)` */
-export function stateOf({
-  state,
-  quarantined,
-  ejected,
-}: Pick<Upstream, 'state' | 'quarantined' | 'ejected'>): string {
-  const marks = [...(quarantined ? ['quarantined'] : []), ...(ejected ? ['ejected'] : [])]
+/** `running (quarantined, ejected)`, `draining (3 jobs left)` */
+export function stateOf(
+  upstream: Pick<Upstream, 'state' | 'quarantined' | 'ejected' | 'pins' | 'drain'>,
+): string {
+  const { state, quarantined, ejected } = upstream
+  const marks = [
+    ...(state === 'draining' ? [whatIsLeft(upstream)] : []),
+    ...(quarantined ? ['quarantined'] : []),
+    ...(ejected ? ['ejected'] : []),
+  ]
   return marks.length === 0 ? state : `${state} (${marks.join(', ')})`
 }
 
-/** As a person writes it: IPv6 in brackets. */
-export function addressOf({ host, port }: Pick<Upstream, 'host' | 'port'>): string {
+function whatIsLeft({ pins, drain }: Pick<Upstream, 'pins' | 'drain'>): string {
+  if (drain?.drainedAt) return 'drained'
+  return pins === null ? 'nobody knows how many jobs are left' : `${count(pins, 'job')} left`
+}
+
+/** As a person writes it: IPv6 in brackets. Null while it has none. */
+export function addressOf({ host, port }: Pick<Upstream, 'host' | 'port'>): string | null {
+  if (host === null || host === '') return null
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
@@ -56,9 +66,11 @@ type Sentence = (step: Step) => string
 const sentences: { readonly [kind: string]: Sentence } = {
   upstream_added: ({ upstream }) => {
     const { id, egressIp, ...place } = upstream as Upstream
-    return `added upstream ${id} at ${addressOf(place)}${egressIp ? `, egress IP ${egressIp}` : ''}`
+    const address = addressOf(place)
+    if (address === null) return `ordered upstream ${id}`
+    return `added upstream ${id} at ${address}${egressIp ? `, egress IP ${egressIp}` : ''}`
   },
-  upstream_changed: ({ id, from, to }) => changes(String(id), (from ?? {}) as Fields, to as Fields),
+  upstream_changed: ({ id, from, to }) => upstreamChange(String(id), from ?? {}, to ?? null),
   upstream_deleted: ({ id, by }) =>
     by === 'provider' ? `upstream ${id} is gone from its provider` : `deleted upstream ${id}`,
   restriction_added: ({ restriction }) => {
@@ -76,6 +88,10 @@ const sentences: { readonly [kind: string]: Sentence } = {
   eviction_asked: () => 'asked to release the jobs that no longer fit',
   jobs_evicted: ({ asked, jobs }) =>
     `released ${jobs} job${jobs === 1 ? '' : 's'} that no longer fit version ${asked}`,
+  size_wanted: ({ from, to, configured }) =>
+    from === to
+      ? `noted that the configured size is ${sizeOf(configured)}`
+      : `changed how many upstreams are wanted from ${sizeOf(from)} to ${sizeOf(to)}`,
   version_raised: ({ above }) => `raised the version above ${above}, which the store of pins had`,
 }
 
@@ -92,16 +108,7 @@ export function stepOf(step: Step): string {
   return `${kind.replaceAll('_', ' ')}${rest === '-' ? '' : ` ${rest}`}`
 }
 
-type Fields = { readonly [field: string]: unknown }
-
-function changes(id: string, from: Fields, to: Fields): string {
-  return Object.keys(to)
-    .map((field) => change(id, field, from[field], to[field]))
-    .join(', ')
-}
-
-function change(id: string, field: string, from: unknown, to: unknown): string {
-  if (field === 'quarantined') return `${to === true ? 'quarantined' : 'released'} upstream ${id}`
-  if (field === 'ejected') return `${to === true ? 'ejected' : 'took back'} upstream ${id}`
-  return `changed ${field} of upstream ${id} from ${cell(from)} to ${cell(to)}`
+/** No target: as many as there are. */
+function sizeOf(wanted: unknown): string {
+  return wanted === null || wanted === undefined ? 'any number' : String(wanted)
 }

@@ -156,7 +156,7 @@ t.test('a change that is refused is not repeated, and nothing is left open', asy
     [400, 'bad_request'],
     [401, 'unauthorized'],
     [404, 'not_found'],
-    [409, 'in_use'],
+    [409, 'conflict'],
     [422, 'idempotency_mismatch'],
   ] as const) {
     const { api, asked } = await setUp(t, [problem(status, code)])
@@ -180,7 +180,7 @@ t.test('where the end is not known, the key to repeat with is told', async (t) =
       'k-1',
     ],
     'reset, and then refused under the same key: that was the answer': [
-      [resetting, problem(409, 'in_use')],
+      [resetting, problem(409, 'conflict')],
       null,
     ],
     'not the API': [[saying(200, 'text/html', '<h1>Welcome</h1>')], 'k-1'],

@@ -11,15 +11,13 @@ import { startScriptedApi, type Asked } from '../fixtures/scripted-api.ts'
 
 const remote = commands.filter(({ flags }) => 'url' in flags)
 
-t.test('names are there once, a noun has verbs or is a command, and each has an example', (t) => {
+t.test('names are there once, a command with verbs takes no argument, and each has an example', (t) => {
   const names = commands.map(({ name }) => name)
   t.equal(new Set(names).size, names.length)
-  for (const name of names) {
+  for (const { name, args } of commands) {
     t.match(name, /^[a-z-]+( [a-z]+)?$/)
-    t.notOk(
-      names.some((other) => other.startsWith(`${name} `)),
-      name,
-    )
+    const hasVerbs = names.some((other) => other.startsWith(`${name} `))
+    if (hasVerbs) t.strictSame(args, {}, `${name}: else a verb might be an argument`)
   }
   for (const { name, examples, does } of commands) {
     t.ok(examples.length > 0, name)
@@ -55,10 +53,18 @@ t.test('every flag of its own is shown in an example of a command, the common on
 const lines: { readonly [name: string]: string } = {
   'upstreams list': '--state running --limit 2|--all',
   'upstreams show': 'x',
-  'upstreams create': '--address 10.0.0.5:8888 --name n --egress-ip 203.0.113.5 --label k=v --credentials c',
   'upstreams quarantine': 'x',
   'upstreams release': 'x',
-  'upstreams delete': 'x --force',
+  'upstreams create':
+    '--address 10.0.0.5:8888 --name n --egress-ip 203.0.113.5 --label k=v --credentials c|--zone z --count 2 --wait',
+  'upstreams drain': 'x y --deadline 15m --wait',
+  'upstreams cancel': 'x y',
+  'upstreams recycle': 'x --wait',
+  'upstreams delete': 'x --force --wait|x y --deadline 15m',
+  'fleet show': '',
+  'fleet size': '5 --wait',
+  sync: '--confirm --wait',
+  'sync report': '',
   'restrictions list': '--limit 2|--all',
   'restrictions show': 'x',
   'restrictions add':
@@ -143,7 +149,9 @@ function anything(response: ServerResponse, { path, method }: Asked): void {
   const upstream = { state: 'running', host: 'h', port: 1, pins: 0, tunnels: 0 }
   const steps = [{ kind: 'jobs_evicted', asked: 7, jobs: 3 }]
   const answers = { evicting: query.has('evict'), ok: true, entries: 7, eligible: [], refused: [] }
-  const row = { ...rule, ...upstream, ...answers, version: 7, steps }
+  const fleet = { wanted: 5, states: { provisioning: 0, running: 5, draining: 0, deleting: 0, failed: 0 } }
+  const report = { pass: 'p', outcome: 'done', problems: [], corrected: [], left: [] }
+  const row = { ...rule, ...upstream, ...answers, ...fleet, ...report, version: 7, steps }
   const limit = Number(query.get('limit') ?? 0)
   const items = Array(Math.min(limit, 3)).fill({ ...row, version: 8 })
   const page = { items, next: query.has('after') ? null : 'more' }

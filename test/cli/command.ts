@@ -39,6 +39,38 @@ t.test('what is right is read, and runs', async (t) => {
   }
 })
 
+const several = command({
+  name: 'things drop',
+  does: 'drop things',
+  args: { where: flags.argument('where', flags.id), id: flags.someOf('their ids', flags.id) },
+  flags: { force: flags.toggle('do it') },
+  examples: [],
+  run: async ({ args }) => {
+    seen.push(args)
+    return 0
+  },
+})
+
+t.test('the last argument may take several words', async (t) => {
+  const cases: [words: string, id: string[]][] = [
+    ['here a', ['a']],
+    ['here a b c', ['a', 'b', 'c']],
+    ['here a --force b', ['a', 'b']],
+    ['here -- a b', ['a', 'b']],
+  ]
+  for (const [words, id] of cases) {
+    await several.prepare(words.split(' '))({} as Surroundings)
+    t.strictSame(seen.pop(), { where: 'here', id }, words)
+  }
+  const wrong: [words: string, problem: string][] = [
+    ['here', 'Missing: <id>.'],
+    ['here a b a', '<id> gives "a" twice.'],
+    ['here a ..', '<id> must be an id, which begins with a letter or a digit, found "..".'],
+  ]
+  for (const [words, message] of wrong)
+    t.throws(() => several.prepare(words.split(' ')), { constructor: flags.UsageError, message }, words)
+})
+
 t.test('nothing that was written is passed over', (t) => {
   const cases: [words: string, problem: string][] = [
     ['--size 3', 'Missing: <id>.'],

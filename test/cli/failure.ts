@@ -1,5 +1,12 @@
 import t from 'tap'
-import { describe, exitCodeOf, leavesOpen, problemOf, type Failure } from '../../src/cli/failure.ts'
+import {
+  describe,
+  exitCodeOf,
+  isMomentary,
+  leavesOpen,
+  problemOf,
+  type Failure,
+} from '../../src/cli/failure.ts'
 
 const common = { url: 'http://control:3129', hasToken: true, unknownUnder: null }
 
@@ -24,8 +31,8 @@ t.test('people are told what happened, and what to do', (t) => {
     ['no detail', refused(404, 'not_found', { detail: '' }), [/^The title/]],
     [
       'a person may overrule it',
-      refused(409, 'in_use'),
-      [/^The title \(409 in_use\)\.$/, /^The detail\.$/, /^With --force it is done all the same\.$/],
+      refused(409, 'names_nothing'),
+      [/^The title \(409 names_nothing\)\.$/, /^The detail\.$/, /^With --force it is done all the same\.$/],
     ],
     [
       'later',
@@ -100,7 +107,7 @@ t.test('programs get the problem document, or one in its place', (t) => {
 })
 
 t.test('a refusal that --force would overrule has an exit code of its own', (t) => {
-  for (const code of ['in_use', 'names_nothing', 'lane_without_upstream'])
+  for (const code of ['names_nothing', 'lane_without_upstream'])
     t.equal(exitCodeOf(refused(409, code)), 4, code)
   for (const failure of [refused(409, 'conflict'), refused(404, 'not_found'), unsent, broken, late, foreign])
     t.equal(exitCodeOf(failure), 1)
@@ -114,7 +121,7 @@ t.test('after which failure a change may have been done', (t) => {
     ['no answer in time', late, true],
     ['no connection in time', { ...late, wasSent: false }, false],
     ['refused', refused(400, 'bad_request'), false],
-    ['refused since it is in use', refused(409, 'in_use'), false],
+    ['refused since it clashes', refused(409, 'conflict'), false],
     ['the first try is under way', refused(409, 'idempotency_in_flight'), true],
     ['a commit whose answer was lost', refused(503, 'database_unavailable'), true],
     ['a failure of the server', refused(500, 'internal_error'), true],
@@ -123,5 +130,21 @@ t.test('after which failure a change may have been done', (t) => {
     ['a failure of somebody in between', { ...foreign, status: 502 }, true],
   ]
   for (const [name, failure, isOpen] of cases) t.equal(leavesOpen(failure), isOpen, name)
+  t.end()
+})
+
+t.test('which failure may be gone with the next look', (t) => {
+  const cases: [name: string, failure: Failure, isMomentary: boolean][] = [
+    ['nobody there', unsent, true],
+    ['it broke', broken, true],
+    ['silent', late, true],
+    ['PostgreSQL is away', refused(503, 'database_unavailable'), true],
+    ['a failure of the server', refused(500, 'internal_error'), true],
+    ['a load balancer', { ...foreign, status: 502 }, true],
+    ['refused', refused(404, 'not_found'), false],
+    ['no token', refused(401, 'unauthorized'), false],
+    ['somebody else', foreign, false],
+  ]
+  for (const [name, failure, wanted] of cases) t.equal(isMomentary(failure), wanted, name)
   t.end()
 })

@@ -13,6 +13,12 @@ t.test('a command is found by its name, and gets the words behind it', (t) => {
     ['jobs release help', 'jobs release', ['help']],
     ['jobs show -- --help', 'jobs show', ['--', '--help']],
     ['explain --type payment', 'explain', ['--type', 'payment']],
+    ['sync', 'sync', []],
+    ['sync --confirm --wait', 'sync', ['--confirm', '--wait']],
+    ['sync report', 'sync report', []],
+    ['sync report --json', 'sync report', ['--json']],
+    ['fleet size 5', 'fleet size', ['5']],
+    ['upstreams drain up-1 up-2', 'upstreams drain', ['up-1', 'up-2']],
   ]
   for (const [line, name, words] of cases) {
     const asked = find(line)
@@ -28,7 +34,11 @@ t.test('help is to be had everywhere', (t) => {
     ['--help', /^Lanekeeper keeps every job/],
     ['-h', /^Lanekeeper keeps every job/],
     ['help help', /^There is no command "help"/],
-    ['upstreams --help', /^Usage: lanekeeper upstreams <list\|show\|create\|/],
+    ['upstreams --help', /^Usage: lanekeeper upstreams <list\|show\|quarantine\|release\|create\|drain\|/],
+    ['sync --help', /^lanekeeper sync: .*lanekeeper sync report/s],
+    ['sync report --help', /^lanekeeper sync report: /],
+    ['help sync report', /^lanekeeper sync report: /],
+    ['fleet --help', /^Usage: lanekeeper fleet <show\|size>/],
     ['help upstreams', /^Usage: lanekeeper upstreams </],
     ['upstreams list --help', /^lanekeeper upstreams list: /],
     ['upstreams list --state -h', /^lanekeeper upstreams list: /],
@@ -57,6 +67,13 @@ t.test('what is not there is said, with the nearest that is', (t) => {
     ['upstreams explode', /no command "upstreams explode"\.\nHelp/],
     ['strat', /no command "strat"\. Did you mean "start"\?/],
     ['--json upstreams list', /command comes first, its flags behind it; found "--json"/],
+    ['sync reprot', /no command "sync reprot"\. Did you mean "sync report"\?\nHelp: lanekeeper sync --help$/],
+    ['snyc', /no command "snyc"\. Did you mean "sync"\?/],
+    ['fleet siez 5', /no command "fleet siez"\. Did you mean "fleet size"\?/],
+    ['flete show', /Did you mean "fleet"\?/],
+    ['upstreams drian up-1', /Did you mean "upstreams drain"\?/],
+    ['upstreams recyle up-1', /Did you mean "upstreams recycle"\?/],
+    ['upstreams cancle up-1', /Did you mean "upstreams cancel"\?/],
     ['constructor', /no command "constructor"\.\n/],
   ]
   for (const [line, wanted] of cases) t.match(find(line), { kind: 'wrong', text: wanted }, line)

@@ -15,10 +15,20 @@ t.test('words are read, or refused with what is wanted and what was found', (t) 
     [flags.wholeNumber(1, 100), '1.5', /found "1.5"/],
     [flags.wholeNumber(1, 100), '0x10', /found "0x10"/],
     [flags.wholeNumber(1, 100), '', /found ""/],
-    [flags.seconds(1, 3600), '10', 10_000],
-    [flags.seconds(1, 3600), '2.5', 2500],
-    [flags.seconds(1, 3600), '0.5', /seconds from 1 to 3600/],
-    [flags.seconds(1, 3600), '10s', /found "10s"/],
+    [flags.duration('1s', '1h'), '10', 10_000],
+    [flags.duration('1s', '1h'), '2.5', 2500],
+    [flags.duration('1s', '1h'), '90s', 90_000],
+    [flags.duration('1s', '1h'), '1500ms', 1500],
+    [flags.duration('1s', '1h'), '60m', 3_600_000],
+    [flags.duration('1s', '1h'), '1h', 3_600_000],
+    [flags.duration('0', '7d'), '0', 0],
+    [flags.duration('0', '7d'), '7d', 604_800_000],
+    [flags.duration('0', '7d'), '0.0005', /must be a time from 0 to 7d/],
+    [flags.duration('1s', '1h'), '0.5', /must be a time from 1s to 1h, such as 90s, 15m or 2h, found "0.5"/],
+    [flags.duration('1s', '1h'), '61m', /found "61m"/],
+    [flags.duration('1s', '1h'), '1h30m', /found "1h30m"/],
+    [flags.duration('1s', '1h'), '-5s', /found "-5s"/],
+    [flags.duration('1s', '1h'), '', /found ""/],
     [flags.list, 'a', ['a']],
     [flags.list, 'a, b', ['a', 'b']],
     [flags.list, 'a,,b', /a list such as a,b/],
@@ -49,6 +59,16 @@ t.test('a URL with a password is refused without repeating it', (t) => {
     'http://s3cret@control',
   ])
     t.throws(() => flags.httpUrl(url), { message: /^must be a URL like \S+, without credentials$/ }, url)
+  t.end()
+})
+
+t.test('an argument that takes several takes each once', (t) => {
+  const { read, isRepeatable } = flags.someOf('the ids', flags.id)
+  t.ok(isRepeatable)
+  t.strictSame(read(['a']), ['a'])
+  t.strictSame(read(['b', 'a']), ['b', 'a'])
+  t.throws(() => read(['a', 'b', 'a']), { constructor: UsageError, message: 'gives "a" twice' })
+  t.throws(() => read(['a', '..']), { message: /must be an id.*found "\.\."/ })
   t.end()
 })
 

@@ -21,14 +21,11 @@ t.test("a command's help names all of its flags, arguments, examples and exit co
       lines.some((line) => line.startsWith(start) && line.includes(end))
     for (const [name, { value, does }] of Object.entries(command.flags))
       t.ok(has(`  --${name}${value === null ? ' ' : ` <${value}>`}`, does), `${command.name}: --${name}`)
-    for (const [name, { does }] of Object.entries(command.args)) t.ok(has(`  <${name}>`, does))
+    for (const [name, { does, isRepeatable }] of Object.entries(command.args))
+      t.ok(has(`  <${name}>${isRepeatable ? '...' : ' '}`, does))
     for (const example of command.examples) t.ok(has(`  ${example}`))
     for (const code of ['0', '1', '2', ...Object.keys(command.exits)]) t.ok(has(`  ${code}  `))
-    t.equal(
-      'force' in command.flags,
-      '4' in command.exits,
-      `${command.name}: --force and exit code 4 go together`,
-    )
+    if ('4' in command.exits) t.ok('force' in command.flags, `${command.name}: exit code 4 asks for --force`)
     t.ok(
       lines.every((line) => line === line.trimEnd() && !line.includes('undefined')),
       command.name,
@@ -41,8 +38,9 @@ t.test('what must be given stands in the usage', (t) => {
   const byName = (name: string) => commands.find((command) => command.name === name)!
   t.equal(usage(byName('start')), 'Usage: lanekeeper start')
   t.equal(
-    usage(byName('upstreams create')),
-    'Usage: lanekeeper upstreams create --address <host:port> [flags]',
+    usage(byName('upstreams drain')),
+    'Usage: lanekeeper upstreams drain <id>... [flags]',
+    'and what may be more than one',
   )
   t.equal(
     usage(byName('jobs report')),

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Step } from '../../src/cli/shapes.ts'
+import type { Step, Upstream } from '../../src/cli/shapes.ts'
 import { addressOf, laneOf, reasonOf, ruleOf, selectorOf, stateOf, stepOf } from '../../src/cli/words.ts'
 
 const rule = {
@@ -63,6 +63,20 @@ t.test('a step of the ledger is a sentence', (t) => {
       { kind: 'restriction_removed', restriction: { ...rule, overflow: true } },
       'removed restriction cl-only: exclusive payment/* on pool=cl,zone=a, with overflow',
     ],
+    [{ kind: 'upstream_added', upstream: { ...upstream, host: '', port: 1 } }, 'ordered upstream up-1'],
+    [
+      { kind: 'size_wanted', from: null, to: 5, configured: 4 },
+      'changed how many upstreams are wanted from any number to 5',
+    ],
+    [
+      { kind: 'size_wanted', from: 5, to: null, configured: 4 },
+      'changed how many upstreams are wanted from 5 to any number',
+    ],
+    [{ kind: 'size_wanted', from: 5, to: 5, configured: 4 }, 'noted that the configured size is 4'],
+    [
+      { kind: 'upstream_changed', id: 'up-1', from: { state: 'provisioning' }, to: { state: 'running' } },
+      'upstream up-1 is running',
+    ],
     [{ kind: 'eviction_asked' }, 'asked to release the jobs that no longer fit'],
     [{ kind: 'jobs_evicted', asked: 7, jobs: 1 }, 'released 1 job that no longer fit version 7'],
     [{ kind: 'jobs_evicted', asked: 7, jobs: 12 }, 'released 12 jobs that no longer fit version 7'],
@@ -78,9 +92,21 @@ t.test('a step of the ledger is a sentence', (t) => {
 })
 
 t.test('states, addresses, lanes and rules', (t) => {
-  t.equal(stateOf({ state: 'running', quarantined: false, ejected: false }), 'running')
-  t.equal(stateOf({ state: 'running', quarantined: true, ejected: false }), 'running (quarantined)')
-  t.equal(stateOf({ state: 'running', quarantined: true, ejected: true }), 'running (quarantined, ejected)')
+  const one = { state: 'running', quarantined: false, ejected: false, pins: 3 }
+  const drain = { deadline: '', thenDelete: false, drainedAt: null, shut: null }
+  const states: [said: Partial<Upstream>, wanted: string][] = [
+    [{}, 'running'],
+    [{ quarantined: true }, 'running (quarantined)'],
+    [{ quarantined: true, ejected: true }, 'running (quarantined, ejected)'],
+    [{ state: 'draining', drain }, 'draining (3 jobs left)'],
+    [{ state: 'draining', drain, pins: 1, quarantined: true }, 'draining (1 job left, quarantined)'],
+    [{ state: 'draining', drain, pins: 0 }, 'draining (no jobs left)'],
+    [{ state: 'draining', drain, pins: null }, 'draining (nobody knows how many jobs are left)'],
+    [{ state: 'draining', drain: { ...drain, drainedAt: 'then' } }, 'draining (drained)'],
+    [{ state: 'deleting', drain }, 'deleting'],
+  ]
+  for (const [said, wanted] of states) t.equal(stateOf({ ...one, ...said }), wanted, wanted)
+  t.equal(addressOf({ host: null, port: null }), null)
   t.equal(addressOf({ host: 'fd00::5', port: 1 }), '[fd00::5]:1')
   t.equal(laneOf({ type: null, institution: 'bank-a' }), '*/bank-a')
   t.equal(selectorOf({ ids: ['a', 'b'] }), 'a,b')

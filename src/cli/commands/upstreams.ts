@@ -1,8 +1,8 @@
-// lanekeeper upstreams ...: the proxies of the fleet, and what a person decides about them.
+// lanekeeper upstreams ...: look at the proxies of the fleet, set one aside, and take it back.
 
 import type { Api, Change } from '../api.ts'
 import { command } from '../command.ts'
-import { argument, id, labels, oneOf, option, repeatable, required, text, type ValuesOf } from '../flags.ts'
+import { argument, id, oneOf, option, type ValuesOf } from '../flags.ts'
 import type { Changed, Upstream } from '../shapes.ts'
 import { cell, count, record } from '../table.ts'
 import { addressOf, stateOf } from '../words.ts'
@@ -10,8 +10,6 @@ import {
   apiFlags,
   author,
   changeFlags,
-  force,
-  forceExits,
   limitContradiction,
   listFlags,
   showList,
@@ -67,32 +65,6 @@ const show = command({
     }),
 })
 
-const create = command({
-  name: 'upstreams create',
-  does: 'register a proxy that others made, so that jobs are sent there',
-  args: {},
-  flags: {
-    address: required('host:port', 'where it listens; IPv6 in brackets', text),
-    name: option('name', 'what people call it', text),
-    'egress-ip': option('ip', 'the address that targets see; it must not be that of another upstream', text),
-    label: repeatable('k=v', 'a label, by which restrictions select it', labels),
-    credentials: option('name', 'which of the configured credentials it asks for; never a secret', text),
-    ...changeFlags,
-  },
-  examples: [
-    'lanekeeper upstreams create --address 10.0.0.5:8888',
-    'lanekeeper upstreams create --address [fd00::5]:8888 --name cl-5 --egress-ip 203.0.113.5 --label pool=payments-cl --label zone=a --credentials proxies --reason "two more for payday"',
-  ],
-  run: (call) =>
-    withApi(call, async (api) => {
-      const { address, name, label, credentials } = call.flags
-      const given = { address, name, egressIp: call.flags['egress-ip'], labels: label, credentials }
-      const body = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null))
-      const upstream = await change(api, call, { method: 'POST', path: '/v1/upstreams', body })
-      return tell(call, upstream, () => `${changed(upstream, 'is registered')}\n\n${record({ ...upstream })}`)
-    }),
-})
-
 const quarantine = command({
   name: 'upstreams quarantine',
   does: 'give an upstream no new jobs, until it is released; jobs pinned to it go on',
@@ -121,33 +93,12 @@ const release = command({
     }),
 })
 
-const remove = command({
-  name: 'upstreams delete',
-  does: 'take an upstream out of the fleet for good; its id is never used again',
-  about: [
-    'Refused while it has jobs or may get some: quarantine it, and wait until its pins and tunnels are 0.',
-  ],
-  args,
-  flags: { force, ...changeFlags },
-  examples: [
-    'lanekeeper upstreams delete up-1',
-    'lanekeeper upstreams delete up-1 --force --reason "the machine is lost"',
-  ],
-  exits: forceExits,
-  run: (call) =>
-    withApi(call, async (api) => {
-      const query = { force: call.flags.force || null }
-      const upstream = await change(api, call, { method: 'DELETE', path: pathOf(call.args.id), query })
-      return tell(call, upstream, () => changed(upstream, 'is deleted'))
-    }),
-})
-
-export const upstreamCommands = [list, show, create, quarantine, release, remove]
+export const upstreamCommands = [list, show, quarantine, release]
 
 function change(
   api: Api,
   { flags }: { readonly flags: ValuesOf<typeof changeFlags> },
-  request: Pick<Change, 'method' | 'path' | 'query' | 'body'>,
+  request: Pick<Change, 'method' | 'path'>,
 ): Promise<Changed<Upstream>> {
   return api.change({ ...request, knownBy: 'id', ...author(flags) })
 }
