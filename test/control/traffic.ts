@@ -1,124 +1,15 @@
-// The store of pins is the one in memory; that it is flushed is played by a new one under another identity. Three clocks:
-// control's own, the store's and the database's, which know nothing of each other.
-
+import fc from 'fast-check'
 import t from 'tap'
-import { loadOf, makeTrafficWatch, type Traffic } from '../../src/control/traffic.ts'
-import { ControlError, GatewayError } from '../../src/errors.ts'
-import { openMemoryStore } from '../../src/store/memory/memory.ts'
-import type { GatewayReport, TrafficStore } from '../../src/store/store.ts'
-import { life, pinJob } from '../fixtures/control-under-test.ts'
-import { makeFakeClock } from '../fixtures/clock.ts'
-import { snapshot } from '../fixtures/snapshot.ts'
-
-const silentMs = 130_000
-const hourMs = 3_600_000
-
-function setUp() {
-  const clock = makeFakeClock(1000)
-  const storeClock = makeFakeClock(5_000_000)
-  const databaseClock = makeFakeClock(900_000_000)
-  const clocks = [clock, storeClock, databaseClock]
-  const open = () => openMemoryStore({ life, now: storeClock.now })
-  const store = { current: open(), identity: 'store-1', calls: [] as string[] }
-  const database = { isDown: false, seen: null as string | null, changedAtMs: null as number | null }
-  const said = new Map<string, Omit<GatewayReport, 'id'>>()
-  /** Runs before the call of that name, once. */
-  const before = new Map<string, () => unknown>()
-
-  const called = async (name: string) => {
-    store.calls.push(name)
-    const run = before.get(name)
-    before.delete(name)
-    await run?.()
-  }
-  const asking =
-    <A extends unknown[], R>(name: string, verb: (current: TrafficStore) => (...args: A) => Promise<R>) =>
-    async (...args: A) => {
-      await called(name)
-      return verb(store.current)(...args)
-    }
-
-  async function storeSeen(identity: string) {
-    if (database.isDown) throw new ControlError('database_unavailable', 'away')
-    if (database.seen !== null && database.seen !== identity) database.changedAtMs = databaseClock.now()
-    database.seen = identity
-    return { changedAtMs: database.changedAtMs, nowMs: databaseClock.now() }
-  }
-
-  const makeWatch = () =>
-    makeTrafficWatch({
-      pins: {
-        sweep: asking('sweep', ({ pins }) => pins.sweep),
-        // One without pins may be missing, or be there.
-        counts: asking(
-          'counts',
-          ({ pins }) =>
-            async () =>
-              new Map([['up-1', 0], ...(await pins.counts())]),
-        ),
-      },
-      heartbeats: { list: asking('list', ({ heartbeats }) => heartbeats.list) },
-      snapshots: { version: asking('version', ({ snapshots }) => snapshots.version) },
-      async identity() {
-        await called('identity')
-        return store.identity
-      },
-      storeSeen,
-      now: clock.now,
-      silentMs,
-    })
-  let watch = makeWatch()
-
-  const world = {
-    store,
-    database,
-    databaseClock,
-    before,
-    observe: () => watch.observe(),
-    advance(ms: number) {
-      for (const { advance } of clocks) advance(ms)
-    },
-    publish: (version: number) => store.current.snapshots.publish(snapshot(version, ['up-1', 'up-2'])),
-    pin: (id: string, upstream = 'up-1') => pinJob({ store: store.current }, { id }, [upstream]),
-    /** From now on it says so with each tick. */
-    says(id: string, more: Partial<GatewayReport> = {}) {
-      said.set(id, { version: 2, tunnels: {}, pins: {}, ...more })
-    },
-    /** It says nothing any more, and has not signed off. */
-    falls: (id: string) => said.delete(id),
-    signsOff(id: string) {
-      said.delete(id)
-      return store.current.heartbeats.signOff(id)
-    },
-    /** A second in which every gateway reports. */
-    async pass() {
-      world.advance(1000)
-      for (const [id, report] of said) await store.current.heartbeats.beat({ id, ...report })
-    },
-    async tick(times = 1): Promise<Traffic> {
-      for (let i = 1; i < times; i++) await world.tick()
-      await world.pass()
-      return watch.observe()
-    },
-    /** The store is empty, and another one. */
-    flush() {
-      store.current = open()
-      store.identity = `${store.identity}+`
-    },
-    /** Another primary, with all that this one has. */
-    failOver() {
-      store.identity = `${store.identity}+`
-    },
-    restart() {
-      watch = makeWatch()
-    },
-  }
-  return world
-}
+import { loadOf, type Traffic } from '../../src/control/traffic.ts'
+import { GatewayError } from '../../src/errors.ts'
+import type { GatewayReport } from '../../src/store/store.ts'
+import { life } from '../fixtures/control-under-test.ts'
+import { playTraffic } from '../fixtures/traffic-play.ts'
+import { hourMs, makeTrafficWorld, silentMs } from '../fixtures/traffic-world.ts'
 
 /** Version 2, which drains `up-1`, is published, and two gateways decide by it; nothing uses `up-1`. */
 async function setUpDrained() {
-  const world = setUp()
+  const world = makeTrafficWorld()
   await world.publish(2)
   world.says('gw-1')
   world.says('gw-2')
@@ -131,19 +22,19 @@ const stateOf = ({ gateways }: Traffic, id: string) => gateways.find((gateway) =
 
 t.test('confirmed is what every gateway decides by that may still decide', async (t) => {
   t.test('nothing before a fleet is published', async (t) => {
-    const { tick, says } = setUp()
+    const { tick, says } = makeTrafficWorld()
     says('gw-1', { version: 0 })
     t.match(await tick(), { publishedVersion: 0, confirmedVersion: 0 })
   })
 
   t.test('what is published where no gateway is registered', async (t) => {
-    const { tick, publish } = setUp()
+    const { tick, publish } = makeTrafficWorld()
     await publish(7)
     t.match(await tick(), { publishedVersion: 7, confirmedVersion: 7, gateways: [] })
   })
 
   t.test('the version of the slowest', async (t) => {
-    const { tick, publish, says } = setUp()
+    const { tick, publish, says } = makeTrafficWorld()
     await publish(7)
     says('gw-1', { version: 7 })
     says('gw-2', { version: 5 })
@@ -155,7 +46,7 @@ t.test('confirmed is what every gateway decides by that may still decide', async
   t.test(
     'never more than what is published: a store that lost the fleet confirms nothing of it',
     async (t) => {
-      const { tick, publish, says } = setUp()
+      const { tick, publish, says } = makeTrafficWorld()
       await publish(3)
       says('gw-1', { version: 9 })
       t.equal((await tick()).confirmedVersion, 3)
@@ -163,7 +54,7 @@ t.test('confirmed is what every gateway decides by that may still decide', async
   )
 
   t.test('without the gateway that signed off', async (t) => {
-    const { tick, publish, says, signsOff } = setUp()
+    const { tick, publish, says, signsOff } = makeTrafficWorld()
     await publish(7)
     says('gw-1', { version: 7 })
     says('gw-2', { version: 5 })
@@ -175,7 +66,7 @@ t.test('confirmed is what every gateway decides by that may still decide', async
 
 t.test('a gateway that says nothing any more', async (t) => {
   t.test('holds a drain until it has been silent for long enough', async (t) => {
-    const { publish, says, falls, tick, advance, observe } = setUp()
+    const { publish, says, falls, tick, advance, observe } = makeTrafficWorld()
     await publish(7)
     says('gw-1', { version: 5 })
     await tick()
@@ -191,7 +82,7 @@ t.test('a gateway that says nothing any more', async (t) => {
   })
 
   t.test('is silent from when this process first saw its report, however old that was', async (t) => {
-    const { publish, says, falls, tick, advance, observe, restart } = setUp()
+    const { publish, says, falls, tick, advance, observe, restart } = makeTrafficWorld()
     await publish(7)
     says('gw-1', { version: 5 })
     await tick()
@@ -204,7 +95,7 @@ t.test('a gateway that says nothing any more', async (t) => {
   })
 
   t.test('holds it again once it is back, until it knows', async (t) => {
-    const { publish, says, falls, tick, advance, observe } = setUp()
+    const { publish, says, falls, tick, advance, observe } = makeTrafficWorld()
     await publish(7)
     says('gw-1', { version: 5 })
     await tick()
@@ -216,7 +107,7 @@ t.test('a gateway that says nothing any more', async (t) => {
   })
 
   t.test('has not been silent while we stood still', async (t) => {
-    const { publish, says, tick, pass, advance, observe, before } = setUp()
+    const { publish, says, tick, pass, advance, observe, before } = makeTrafficWorld()
     await publish(7)
     says('gw-1', { version: 5 })
     await tick()
@@ -266,7 +157,7 @@ t.test('an upstream is empty', async (t) => {
   })
 
   t.test('without any gateway as soon as it is published that it is drained', async (t) => {
-    const { tick, publish, pin } = setUp()
+    const { tick, publish, pin } = makeTrafficWorld()
     await publish(1)
     t.notOk(isEmpty(await tick()))
     await publish(2)
@@ -394,7 +285,7 @@ t.test('a report from before the count proves nothing', async (t) => {
 
 t.test('the store was changed', async (t) => {
   t.test('a first store has nobody to wait for', async (t) => {
-    const { tick, publish, database } = setUp()
+    const { tick, publish, database } = makeTrafficWorld()
     await publish(2)
     t.match(await tick(), { confirmedVersion: 2, uncertainMs: 0 })
     t.equal(database.seen, 'store-1')
@@ -496,7 +387,7 @@ t.test('the store was changed', async (t) => {
   })
 
   t.test('a database whose clock went back makes nobody wait longer than that, nor shorter', async (t) => {
-    const { tick, publish, database, databaseClock } = setUp()
+    const { tick, publish, database, databaseClock } = makeTrafficWorld()
     await publish(2)
     database.seen = 'store-1'
     database.changedAtMs = databaseClock.now() + hourMs
@@ -584,6 +475,20 @@ t.test('an observation', async (t) => {
       t.ok(isEmpty(await observe()), call)
     }
   })
+})
+
+t.test('in whatever order a gateway asks, hears and reports: empty is empty, and stays so', async (t) => {
+  let empty = 0
+  const anyChoices = fc.array(fc.nat(839), { minLength: 20, maxLength: 400, size: 'max' })
+  await fc.assert(
+    fc.asyncProperty(anyChoices, async (choices) => {
+      const { wrong, isEmpty } = await playTraffic(choices)
+      if (isEmpty) empty += 1
+      if (wrong !== null) throw new Error(wrong)
+    }),
+    { numRuns: 2000 },
+  )
+  t.ok(empty > 100, `${empty} of them came to an end`)
 })
 
 t.test('the load for people adds up what gateways say', (t) => {
