@@ -29,7 +29,7 @@ export type Registration = {
 
 type Parts = {
   readonly fleet: Pick<FleetRecords, 'change'>
-  readonly provider: Pick<Provider, 'name' | 'draft' | 'place'>
+  readonly provider: Pick<Provider, 'name' | 'zones' | 'draft' | 'place'>
   readonly settings: {
     /** From the begin of a drain to its deadline, where nobody says otherwise. */
     readonly drainMs: number
@@ -147,8 +147,9 @@ export function makeUpstreamEdits(parts: Parts) {
         const record = liveOne(content, id)
         if (record.replacedBy !== null) return { steps: [], answer: record }
         refuseUnfit(record, provider.name)
-        const { labels, zone } = record
-        const fresh = order(content.upstreams, { labels, zone }, { provider, place, newSuffix, newRequestId })
+        const zone = provider.zones.find((zone) => zone === record.zone) ?? null
+        const asked = { labels: record.labels, zone }
+        const fresh = order(content.upstreams, asked, { provider, place, newSuffix, newRequestId })
         const { steps } = added(content, fresh)
         return changedTo(content, record, [changeOf(record, { replacedBy: fresh.id }), ...steps])
       })

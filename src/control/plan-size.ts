@@ -58,7 +58,9 @@ export function stands({ state, replacedBy, drain }: UpstreamRecord): boolean {
 }
 
 function emptiest(standing: readonly UpstreamRecord[], load: Load | null): UpstreamRecord[] {
-  const byAge = (a: UpstreamRecord, b: UpstreamRecord) => b.createdAtMs - a.createdAtMs
+  // Of those that were made together, the last name first.
+  const byAge = (a: UpstreamRecord, b: UpstreamRecord) =>
+    b.createdAtMs - a.createdAtMs || b.name.localeCompare(a.name, 'en', { numeric: true })
   const coming = standing.filter(({ state }) => state === 'provisioning').toSorted(byAge)
   if (!load) return coming
   const carried = ({ id }: UpstreamRecord) => (load.pins.get(id) ?? 0) + (load.tunnels.get(id) ?? 0)

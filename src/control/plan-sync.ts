@@ -69,7 +69,9 @@ type Verdict =
 
 export function planSync(facts: SyncFacts): SyncPlan {
   const { records, listing } = facts
-  const own = records.filter((record) => isOwn(record, facts))
+  // A list of the configuration is taken in when control starts (adopt.ts), and what leaves it is drained.
+  const own = facts.provider === 'static' ? [] : records.filter((record) => isOwn(record, facts))
+  const unknown = facts.provider === 'static' ? [] : listing.instances
   const byId = new Map(listing.instances.map((instance) => [instance.id, instance]))
   const recorded = new Set(own.map((record) => record.instanceId))
   const holders = holdersOf(records)
@@ -88,7 +90,7 @@ export function planSync(facts: SyncFacts): SyncPlan {
     return isSure(sighting, facts)
   }
   for (const record of own) note(record.id, judgeRecord(record, byId.get(record.instanceId), facts, sighted))
-  for (const instance of listing.instances)
+  for (const instance of unknown)
     if (!recorded.has(instance.id))
       note(instance.id, judgeUnknown(instance, holders.get(addressOf(instance)), facts, sighted))
   const stopped = whyStopped(own, corrections, facts)

@@ -36,9 +36,9 @@ export function makeTakeIn({ provider, records, restrictions, wanted, settings, 
     return new Map(records.map((record) => [record.id, record]))
   }
 
-  async function brought(): Promise<Listing | null> {
-    if (provider.name === 'gce') return null
-    instances ??= await bringUp(provider, (await fleet.read()).upstreams)
+  /** Of a cloud nothing: its machines are not asked for here, but what another provider left in the records leaves. */
+  async function brought(): Promise<Listing> {
+    instances ??= provider.name === 'gce' ? [] : await bringUp(provider, (await fleet.read()).upstreams)
     return { provider: provider.name, place: await provider.place(), instances }
   }
 
@@ -46,13 +46,12 @@ export function makeTakeIn({ provider, records, restrictions, wanted, settings, 
   return async function takeIn(): Promise<void> {
     await records.migrate()
     const listing = await brought()
-    const listedIds = listing?.instances.map(({ id }) => id) ?? []
-    const lives = listing && livesOf(listedIds, await readAll())
+    const listedIds = listing.instances.map(({ id }) => id)
+    const lives = livesOf(listedIds, await readAll())
     const { answer: left } = await fleet.change<Adoption['left']>({
       author: { actor: 'control', reason: 'provider and configuration at start' },
       decide(content) {
-        const adoption =
-          listing && lives ? planAdoption(content, listing, lives, settings) : { steps: [], left: [] }
+        const adoption = planAdoption(content, listing, lives, settings)
         const steps: Step[] = [
           ...adoption.steps,
           ...planRestrictions(content, restrictions),

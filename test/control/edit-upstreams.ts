@@ -17,8 +17,9 @@ const drainMs = 60_000
 const kept = { deadlineMs: null, force: false }
 
 /** Makes machines in two zones, and calls the n-th of them `vm-<n>-<suffix>`. */
-const maker: Pick<Provider, 'name' | 'draft' | 'place'> = {
+const maker: Pick<Provider, 'name' | 'zones' | 'draft' | 'place'> = {
   name: 'gce',
+  zones: ['zone-a', 'zone-b'],
   place: async () => null,
   draft({ standing, labels, zone, suffix }: DraftRequest) {
     if (zone === 'zone-x') throw new ProviderError('refused', 'zone-x is none of zone-a, zone-b')

@@ -1,9 +1,12 @@
 // The admin API on a real PostgreSQL, with the verbs of control: what a key promises holds with many at once, and
 // what the database keeps comes back as it was told.
 
+import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { makeFleetEdits } from '../../src/control/edit-fleet.ts'
 import { makeRestrictionEdits } from '../../src/control/edit-restrictions.ts'
 import { makeUpstreamEdits } from '../../src/control/edit-upstreams.ts'
+import { makeStaticProvider } from '../../src/provider/static.ts'
 import type { RecordStore } from '../../src/store/records.ts'
 import { makeAdmin } from '../fixtures/admin.ts'
 import { controlWorlds, pinJob, type World } from '../fixtures/control-under-test.ts'
@@ -18,12 +21,21 @@ const newSuffix = () => String((suffixes += 1)).padStart(8, '0')
 /** One control process; several on one world are several processes. */
 function openProcess(t: Test, { store }: Pick<World, 'store'>, records: RecordStore) {
   const load = async () => ({ pins: await store.pins.counts(), tunnels: new Map<string, number>() })
-  const { fleet, upstreams } = records
+  const { fleet } = records
   const changed = () => {}
   return makeAdmin(t, {
     jobs: { pins: store.pins, release: store.pins.release, upstream: () => null, tunnels: () => 0 },
     control: {
-      upstreams: makeUpstreamEdits({ fleet, upstreams, publish: async () => {}, load, newSuffix, changed }),
+      upstreams: makeUpstreamEdits({
+        fleet,
+        provider: makeStaticProvider([]),
+        settings: { drainMs: 60_000, probes: false },
+        newSuffix,
+        newRequestId: randomUUID,
+        changed,
+      }),
+      fleet: makeFleetEdits({ fleet, provider: makeStaticProvider([]), changed }),
+      sync: { ask: async () => ({ pass: 'none' }), report: () => records.syncs.read() },
       restrictions: makeRestrictionEdits({
         fleet,
         pins: store.pins,
@@ -93,12 +105,12 @@ t.test('fifty keys are fifty changes, and each has its row in the ledger', async
 })
 
 t.test('a refusal is kept: it is told again when it would be granted by now', async (t) => {
-  const { app } = await setUp(t)
+  const { app, records } = await setUp(t)
   const first = await app.inject(register(1))
   const again = withKey(register(1), 'k1')
   const refused = await app.inject(again)
   t.match(refused.json(), { status: 409, code: 'conflict' })
-  await app.inject({ method: 'DELETE', url: `/v1/upstreams/${first.json().id}?force=true` })
+  await apply(records.store, { kind: 'upstream_deleted', id: first.json().id, by: 'operator' })
   const told = await app.inject(again)
   t.equal(told.headers['idempotency-replayed'], 'true')
   t.equal(told.body, refused.body)

@@ -7,19 +7,27 @@ import { adminSend } from '../fixtures/admin-client.ts'
 import { requestThrough } from '../fixtures/fleet.ts'
 import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
 import { startTarget } from '../fixtures/target.ts'
+import { until } from '../fixtures/until.ts'
 
 const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const loopback = { ALLOW_PRIVATE_TARGETS: 'true', TARGET_PORTS: '*', LOG_LEVEL: 'silent' }
 
 type Row = {
   readonly id: string
+  readonly state: string
+  readonly host: string
   readonly port: number
   readonly quarantined: boolean
-  readonly updatedAt: string
+  readonly createdAt: string
 }
 
-const upstreams = async (lanekeeper: Lanekeeper) =>
-  (await adminSend(lanekeeper, 'GET', '/v1/upstreams')).body.items as Row[]
+/** What is decided of each: how often it was probed since is another matter. */
+const upstreams = async (lanekeeper: Lanekeeper): Promise<Row[]> => {
+  const { items } = (await adminSend(lanekeeper, 'GET', '/v1/upstreams')).body as { items: Row[] }
+  return items.map(({ id, state, host, port, quarantined, createdAt }) => {
+    return { id, state, host, port, quarantined, createdAt }
+  })
+}
 const restrictions = async (lanekeeper: Lanekeeper) =>
   (await adminSend(lanekeeper, 'GET', '/v1/restrictions')).body.items as unknown[]
 
@@ -37,8 +45,9 @@ t.test('upstreams and restrictions outlive the process, however it ends', async 
   const rule = { id: 'no-payments', kind: 'deny', type: 'payment', upstreams: { ids: [local.id] } }
   t.equal((await adminSend(before, 'POST', '/v1/restrictions', { body: rule })).status, 201)
   t.equal(
-    (await adminSend(before, 'POST', '/v1/upstreams', { body: { address: '10.0.0.9:8888' } })).status,
+    (await adminSend(before, 'POST', '/v1/upstreams', { body: { address: '127.0.0.1:1' } })).status,
     201,
+    'nobody listens there, so it never gets jobs',
   )
   t.equal((await adminSend(before, 'POST', `/v1/upstreams/${local.id}/quarantine`)).status, 200)
   const [wasUpstreams, wasRestrictions] = [await upstreams(before), await restrictions(before)]
@@ -62,13 +71,13 @@ t.test('upstreams and restrictions outlive the process, however it ends', async 
       running = await start()
       t.strictSame(await upstreams(running), wasUpstreams)
       t.strictSame(await restrictions(running), wasRestrictions)
-      t.match((await adminSend(running, 'GET', '/v1/ledger/verify')).body, { ok: true, version: 4 })
+      t.match((await adminSend(running, 'GET', '/v1/ledger/verify')).body, { ok: true })
       const used = new Set<string | null>()
       for (const job of ['a', 'b', 'c', 'd', 'e']) {
         const userinfo = `job=${signal}-${job},type=statement:x`
         const { status, upstream } = await requestThrough(running, { target }, userinfo)
-        // The registered one is no proxy at all: its pins move on, and only it may fail.
-        if (status === 200) used.add(upstream)
+        t.equal(status, 200)
+        used.add(upstream)
       }
       t.same(
         [...used].sort(),
@@ -80,12 +89,13 @@ t.test('upstreams and restrictions outlive the process, however it ends', async 
   }
 })
 
-t.test('with fewer upstreams wanted, those that are too many are gone', async (t) => {
+t.test('with fewer upstreams wanted, those that are too many are drained and deleted', async (t) => {
   const dataDir = t.testdir()
   const ids: string[][] = []
   for (const count of ['3', '2', '3']) {
     const lanekeeper = await startLanekeeper({ ...loopback, DATA_DIR: dataDir, LOCAL_UPSTREAMS: count })
     t.teardown(() => lanekeeper.stop())
+    await until(`there are ${count}`, async () => (await upstreams(lanekeeper)).length === Number(count))
     ids.push((await upstreams(lanekeeper)).map(({ id }) => id))
     await lanekeeper.stop()
   }
