@@ -16,6 +16,7 @@ type Change = {
   readonly fleet: string
   /** ISO 8601; rows and ledger carry the same. */
   readonly at: string
+  readonly version: number
 }
 
 /**
@@ -47,8 +48,8 @@ export function batchesOf(steps: readonly Step[]): Step[][] {
 async function apply(batch: readonly Step[], change: Change): Promise<void> {
   const kind = batch[0]!.kind
   if (!isTableKind(kind)) return
-  const { query, row, isTimed, refuse } = table[kind] as Row<Kind>
-  const values = [change.fleet, JSON.stringify(batch.map(row)), ...(isTimed ? [change.at] : [])]
+  const { query, row, takes, refuse } = table[kind] as Row<Kind>
+  const values = [change.fleet, JSON.stringify(batch.map(row)), ...takes.map((name) => change[name])]
   const done = await change.statements.query<{ id: string }>(queries[query], values)
   const ids = new Set(done.map(({ id }) => id))
   const missing = batch.map((step) => subjectOf(step)!).filter((id) => !ids.has(id))
@@ -60,50 +61,50 @@ type Row<K extends Kind> = {
   readonly query: QueryName
   /** @param position  in the batch */
   readonly row: (step: StepOf<K>, position: number) => object
-  /** The statement takes the time of the change. */
-  readonly isTimed: boolean
+  /** What of the change the statement takes too. */
+  readonly takes: readonly ('at' | 'version')[]
   readonly refuse: (ids: readonly string[]) => Error
 }
 
 /** The other kinds are about the fleet's own row (next-head.ts). */
-type TableKind = Exclude<Kind, 'eviction_asked' | 'jobs_evicted' | 'version_raised'>
+type TableKind = Exclude<Kind, 'eviction_asked' | 'jobs_evicted' | 'size_wanted' | 'version_raised'>
 
 const table: { readonly [K in TableKind]: Row<K> } = {
   upstream_added: {
     query: 'add-upstreams',
     row: ({ upstream }) => newRow(upstream),
-    isTimed: true,
+    takes: ['at', 'version'],
     refuse: (ids) =>
       conflict(`${named('upstream', ids)} was there before, and an id is never used again. Choose another.`),
   },
   upstream_changed: {
     query: 'change-upstreams',
     row: ({ id, to }) => ({ id, fields: fieldsRow(to) }),
-    isTimed: true,
+    takes: ['at', 'version'],
     refuse: (ids) => new Error(`${named('upstream', ids)} is to change, but is not there`),
   },
   upstream_deleted: {
     query: 'delete-upstreams',
     row: ({ id, by }) => ({ id, deleted_by: by }),
-    isTimed: true,
+    takes: ['at', 'version'],
     refuse: (ids) => new Error(`${named('upstream', ids)} is to be deleted, but is not there`),
   },
   restriction_added: {
     query: 'add-restrictions',
     row: ({ restriction, source }, position) => ({ ...restrictionRow(restriction, source), position }),
-    isTimed: true,
+    takes: ['at'],
     refuse: (ids) => conflict(`${named('restriction', ids)} is there already. Choose another id.`),
   },
   restriction_replaced: {
     query: 'replace-restrictions',
     row: ({ restriction, source }) => restrictionRow(restriction, source),
-    isTimed: true,
+    takes: ['at'],
     refuse: (ids) => new Error(`${named('restriction', ids)} is to be replaced, but is not there`),
   },
   restriction_removed: {
     query: 'remove-restrictions',
     row: ({ restriction: { id } }) => ({ id }),
-    isTimed: false,
+    takes: [],
     refuse: (ids) => new Error(`${named('restriction', ids)} is to be removed, but is not there`),
   },
 }

@@ -1,4 +1,4 @@
-// A Db whose failures the program knows: tables that are not there yet, and texts that PostgreSQL cannot keep. Without
+// A Db whose failures the program knows: tables and columns that are not there yet, and texts that PostgreSQL cannot keep. Without
 // it they would be SQL errors, and the admin API's answer a 500.
 
 import { ControlError } from '../../errors.ts'
@@ -6,6 +6,8 @@ import type { Db, Row, Statements } from './db.ts'
 import { queries } from './queries.ts'
 
 const undefinedTable = '42P01'
+/** Of tables that this program's migrations have not reached. */
+const undefinedColumn = '42703'
 /** A NUL in a text, a NUL in JSON; what a type does not take, such as half a surrogate pair in JSON. */
 const unstorable = ['22021', '22P05', '22P02']
 
@@ -63,6 +65,7 @@ function refuseHalfCharacters(values: readonly unknown[]): void {
 function knownFailure(error: unknown): unknown {
   if (!(error instanceof Error && 'code' in error)) return error
   if (error.code === undefinedTable) return notThereYet('its tables are not there')
+  if (error.code === undefinedColumn) return notThereYet('its tables are not up to date')
   return unstorable.includes(String(error.code)) ? cannotKeep(error) : error
 }
 

@@ -1,6 +1,8 @@
-// What a change makes of the fleet's version, and of an eviction that is asked. Pure.
+// What a change makes of the fleet's version, of an eviction that is asked, and of the wanted size. Pure.
 
 import type { Head, Step } from '../records.ts'
+
+type Sizes = Pick<Head, 'wantedSize' | 'configuredSize'>
 
 /** One more; where the store of pins was ahead, one above that. The only gaps in the ledger are such. */
 export function nextVersion(version: number, steps: readonly Step[]): number {
@@ -14,6 +16,11 @@ export function nextEviction(asked: number | null, version: number, steps: reado
     if (step.kind === 'jobs_evicted' && wish !== null && wish <= step.asked) return null
     return wish
   }, asked)
+}
+
+export function nextSizes({ wantedSize, configuredSize }: Sizes, steps: readonly Step[]): Sizes {
+  const last = steps.findLast((step) => step.kind === 'size_wanted')
+  return last ? { wantedSize: last.to, configuredSize: last.configured } : { wantedSize, configuredSize }
 }
 
 /** @throws Error where the steps cannot be meant: `decide` was told the version */

@@ -9,6 +9,8 @@ type HeadRow = {
   readonly version: number
   readonly ledger_hash: string
   readonly eviction_asked: number | null
+  readonly wanted_size: number | null
+  readonly configured_size: number | null
   readonly now_ms: number
 }
 
@@ -27,6 +29,8 @@ export async function readHead(
     version: row.version,
     ledgerHash: row.ledger_hash,
     evictionAsked: row.eviction_asked,
+    wantedSize: row.wanted_size,
+    configuredSize: row.configured_size,
     nowMs: row.now_ms,
   }
 }

@@ -10,6 +10,8 @@ import { makeLedger } from './ledger.ts'
 import { migrate } from './migrate.ts'
 import { queries } from './queries.ts'
 import { makeRestrictionRecords } from './restrictions.ts'
+import { makeSyncReports } from './sync-reports.ts'
+import { makeUpstreamClaims } from './upstream-claims.ts'
 import { makeUpstreamRecords } from './upstreams.ts'
 
 /**
@@ -25,6 +27,8 @@ export function makeRecordStore({ db, fleet }: { db: Db; fleet: string }): Recor
     ledger: makeLedger(parts),
     keys: makeIdempotencyKeys(parts),
     reports: makeJobReports(parts),
+    claims: makeUpstreamClaims(parts),
+    syncs: makeSyncReports(parts),
     async migrate() {
       await migrate(db)
       await db.query(queries['add-fleet'], [fleet])

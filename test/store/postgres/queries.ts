@@ -20,8 +20,9 @@ t.test('each begins with its purpose, and explains each of its values', async (t
 })
 
 t.test('SQL is written in lower case', async (t) => {
+  // What stands in quotes is a value: a key of a jsonb column, say.
   for (const [name, text] of Object.entries(queries))
-    t.notMatch(text.replace(/^--.*$/gm, ''), /[A-Z]/, `${name}`)
+    t.notMatch(text.replace(/^--.*$/gm, '').replaceAll(/'[^']*'/g, ''), /[A-Z]/, `${name}`)
 })
 
 function valuesIn(text: string): string[] {

@@ -1,5 +1,5 @@
 -- Adds upstreams. Answers the ids that were free: one that is missing is taken, by a tombstone perhaps.
--- $1 fleet  $2 JSON list of upstreams, keys as the columns  $3 time of the change (ISO 8601)
+-- $1 fleet  $2 JSON list of upstreams, keys as the columns  $3 time of the change (ISO 8601)  $4 its version
 insert into upstreams (
   fleet,
   id,
@@ -14,7 +14,20 @@ insert into upstreams (
   state,
   ejected,
   quarantined,
+  instance_id,
+  incarnation,
+  listed_ip,
+  request_id,
+  attempts,
+  retry_at,
+  problem,
+  drain,
+  replaced_by,
+  ejections,
+  ejected_until,
   added_by,
+  state_version,
+  state_since,
   created_at,
   updated_at
 )
@@ -32,7 +45,20 @@ select
   added.state,
   added.ejected,
   added.quarantined,
+  added.instance_id,
+  added.incarnation,
+  added.listed_ip,
+  added.request_id,
+  added.attempts,
+  added.retry_at,
+  added.problem,
+  added.drain,
+  added.replaced_by,
+  added.ejections,
+  added.ejected_until,
   added.added_by,
+  $4::bigint,
+  $3::timestamptz,
   $3::timestamptz,
   $3::timestamptz
 from jsonb_to_recordset($2::text::jsonb) as added (
@@ -48,6 +74,17 @@ from jsonb_to_recordset($2::text::jsonb) as added (
   state text,
   ejected boolean,
   quarantined boolean,
+  instance_id text,
+  incarnation text,
+  listed_ip text,
+  request_id text,
+  attempts integer,
+  retry_at timestamptz,
+  problem text,
+  drain jsonb,
+  replaced_by text,
+  ejections integer,
+  ejected_until timestamptz,
   added_by text
 )
 on conflict (fleet, id) do nothing

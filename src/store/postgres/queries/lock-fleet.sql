@@ -3,7 +3,7 @@
 -- changed the row (tried: 0.2 s behind).
 -- $1 fleet
 with locked as materialized (
-  select version, ledger_hash, eviction_asked
+  select version, ledger_hash, eviction_asked, wanted_size, configured_size
   from fleets
   where name = $1
   for update
@@ -12,5 +12,7 @@ select
   version,
   ledger_hash,
   eviction_asked,
+  wanted_size,
+  configured_size,
   floor(extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
 from locked
