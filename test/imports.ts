@@ -245,7 +245,6 @@ const testedBy: { readonly [file: string]: string } = {
   'src/store/postgres/pglite-worker.ts': 'test/store/postgres/pglite.ts',
   'src/provider/provider.ts': 'test/fixtures/provider-contract.ts',
   // Parts of a store that its contracts exercise whole.
-  'src/store/memory/memory.ts': 'test/store/memory/pins.ts',
   'src/store/memory/rings.ts': 'test/store/memory/pins.ts',
   'src/store/redis/format.ts': 'test/store/redis/pins.ts',
   'src/store/redis/keys.ts': 'test/store/redis/pins.ts',
@@ -256,6 +255,8 @@ const testedBy: { readonly [file: string]: string } = {
   'src/store/postgres/ledger.ts': 'test/fixtures/ledger-contract.ts',
   'src/store/postgres/read-head.ts': 'test/fixtures/records-contract.ts',
   'src/store/postgres/restrictions.ts': 'test/fixtures/records-contract.ts',
+  'src/store/postgres/sync-reports.ts': 'test/fixtures/records-contract.ts',
+  'src/store/postgres/upstream-claims.ts': 'test/fixtures/claims-contract.ts',
   'src/store/postgres/upstreams.ts': 'test/fixtures/records-contract.ts',
   // Parts of the local provider, which start and find real processes only together.
   'src/provider/local-fleet.ts': 'test/provider/local.ts',

@@ -28,6 +28,8 @@ export function openMemoryStore({ life, now, limits = storeLimits }: MemoryOptio
     pins: makeMemoryPins({ rings, fleet, feed, life, now, limits }),
     reports: makeMemoryReports({ now, limits }),
     heartbeats: makeMemoryHeartbeats({ fleet, now, limits }),
+    // Its gateways end with it, so none can remember what another one held.
+    identity: async () => 'memory',
     async ping() {},
     async close() {},
   }

@@ -16,6 +16,8 @@ export function makeKeys(fleet: string) {
     counts: `${prefix}:counts`,
     /** hash: gateway -> its newest report */
     gateways: `${prefix}:gateways`,
+    /** string: which store this is, for as long as it holds anything; a flush takes it away (lua/identity.lua) */
+    born: `${prefix}:born`,
     /** hash: report -> what a job says of its upstream, until a control has written it down */
     reports: `${prefix}:reports`,
     /** channel: a JSON notice for each pin that ends before its time (lua/release-pin.lua) */

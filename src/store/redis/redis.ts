@@ -1,5 +1,6 @@
 // The traffic store in Redis 6.2 or newer: one connection, one script per verb.
 
+import { randomUUID } from 'node:crypto'
 import { storeLimits } from '../limits.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { PinLife, TrafficStore } from '../store.ts'
@@ -41,6 +42,9 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Traffi
     heartbeats: makeRedisHeartbeats({ client, scripts, keys, limits }),
     reports: makeRedisReports({ client, scripts, keys, limits }),
     feed,
+    async identity() {
+      return (await scripts.run('identity', keys, { mark: randomUUID() })) as string
+    },
     async ping() {
       await client.ask((redis) => redis.ping())
     },

@@ -42,6 +42,7 @@ const table = {
   publish: { pieces: [], keys: ['fleet'], args: ['version', 'snapshot', 'upstreams'] },
   beat: { pieces: ['clock'], keys: ['gateways', 'fleet'], args: ['id', 'report', 'reportKeptMs'] },
   'add-report': { pieces: ['clock'], keys: ['reports'], args: ['id', 'report', 'waitingReports'] },
+  identity: { pieces: [], keys: ['born'], args: ['mark'] },
 } as const satisfies {
   [script: string]: { pieces: readonly string[]; keys: readonly string[]; args: readonly string[] }
 }

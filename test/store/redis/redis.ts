@@ -3,9 +3,12 @@
 import t from 'tap'
 import { makeKeys } from '../../../src/store/redis/keys.ts'
 import { openRedisStore } from '../../../src/store/redis/redis.ts'
-import { commandTimeoutMs, nextFleet, redisFor } from '../../fixtures/redis-under-test.ts'
+import { identityContract } from '../../fixtures/identity-contract.ts'
+import { commandTimeoutMs, nextFleet, openOn, redisFor } from '../../fixtures/redis-under-test.ts'
+import { startRedis } from '../../fixtures/redis.ts'
 import { snapshot } from '../../fixtures/snapshot.ts'
 import { life } from '../../fixtures/store-under-test.ts'
+import { until } from '../../fixtures/until.ts'
 import type { Test } from 'tap'
 
 const { server, raw } = await redisFor(t)
@@ -29,10 +32,11 @@ async function upstreamOf(answer: Promise<{ kind: string }>): Promise<string> {
 }
 
 t.test('all keys of a fleet carry its hash tag', async (t) => {
-  const { pins, heartbeats, fleet } = await open(t)
+  const { pins, heartbeats, identity, fleet } = await open(t)
   await pins.pin(request('j', 'payment'))
   await heartbeats.beat({ id: 'gw-1', version: 1, tunnels: {}, pins: {} })
-  const names = ['counts', 'expiry', 'fleet', 'gateways', 'lanes', 'pins', 'ring:payment:*', 'rings']
+  await identity()
+  const names = ['born', 'counts', 'expiry', 'fleet', 'gateways', 'lanes', 'pins', 'ring:payment:*', 'rings']
   const found = await raw.keys(`lk:{${fleet}}:*`)
   t.same(
     found.toSorted(),
@@ -41,11 +45,12 @@ t.test('all keys of a fleet carry its hash tag', async (t) => {
 })
 
 t.test('a ring expires when its lane is not used for a day; all else stays', async (t) => {
-  const { pins, keys } = await open(t)
+  const { pins, identity, keys } = await open(t)
   await pins.pin(request('j'))
+  await identity()
   const ttlMs = await raw.pttl(keys.ring('*:*'))
   t.ok(ttlMs > 86_000_000 && ttlMs <= 86_400_000)
-  for (const key of [keys.pins, keys.expiry, keys.counts, keys.fleet, keys.rings])
+  for (const key of [keys.pins, keys.expiry, keys.counts, keys.fleet, keys.rings, keys.born])
     t.equal(await raw.pttl(key), -1)
 })
 
@@ -128,9 +133,64 @@ t.test('after FLUSHALL the store says that it is behind, and starts anew', async
   t.same(await pins.counts(), new Map([['up-a', 1]]))
 })
 
+identityContract(t, openOn({ server, raw }))
+
+t.test('the store is another one after a flush, and after a restart without data', async (t) => {
+  const { server, raw } = await redisFor(t)
+  const options = { url: server.url, fleet: nextFleet(), life, commandTimeoutMs }
+  const store = await openRedisStore(options)
+  t.teardown(() => store.close())
+  const first = await store.identity()
+  await raw.flushall()
+  const flushed = await store.identity()
+  t.not(flushed, first)
+  t.equal(await store.identity(), flushed)
+
+  await server.stop()
+  await t.rejects(store.identity(), { code: 'store_unavailable' })
+  const again = await startRedis({ port: server.port })
+  t.teardown(() => again.stop())
+  await until('Redis answers', () =>
+    store.ping().then(
+      () => true,
+      () => false,
+    ),
+  )
+  const restarted = await store.identity()
+  t.notOk([first, flushed].includes(restarted))
+  t.equal(await store.identity(), restarted)
+})
+
+t.test('a replica that was promoted is another store, though it has the same mark', async (t) => {
+  const { server, raw } = await redisFor(t)
+  const fleet = nextFleet()
+  const { born } = makeKeys(fleet)
+  const primary = await openRedisStore({ url: server.url, fleet, life, commandTimeoutMs })
+  t.teardown(() => primary.close())
+  const before = await primary.identity()
+  const replica = await redisFor(t)
+  await replica.raw.replicaof('127.0.0.1', server.port)
+  await until('the replica has the mark', async () => (await replica.raw.get(born)) !== null)
+
+  await replica.raw.replicaof('NO', 'ONE')
+  const promoted = await openRedisStore({ url: replica.server.url, fleet, life, commandTimeoutMs })
+  t.teardown(() => promoted.close())
+  t.not(await promoted.identity(), before)
+  t.equal(await replica.raw.get(born), await raw.get(born))
+})
+
 t.test('an expiry without a pin is swept away', async (t) => {
   const { pins, keys } = await open(t)
   await raw.zadd(keys.expiry, 1, 'nobody')
   await pins.sweep(10)
   t.equal(await raw.zcard(keys.expiry), 0)
+})
+
+t.test('fleets in one Redis have a mark each, so one that is taken away is noticed', async (t) => {
+  const [one, two] = [await open(t), await open(t)]
+  const before = [await one.identity(), await two.identity()]
+  t.not(before[0], before[1])
+  await raw.del(one.keys.born)
+  t.not(await one.identity(), before[0])
+  t.equal(await two.identity(), before[1])
 })

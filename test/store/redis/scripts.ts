@@ -90,6 +90,7 @@ t.test('scripts touch only the keys that they declare, all in the slot of the fl
   await store.pins.use('j', 'up-b')
   await store.pins.release('j')
   await store.heartbeats.beat({ id: 'gw-1', version: 1, tunnels: {}, pins: {} })
+  await store.identity()
   const outside = new Redis(url)
   t.teardown(() => outside.disconnect())
   await t.rejects(outside.get('other'), /NOPERM/)
