@@ -1,7 +1,13 @@
 // The step that has a machine made. The row says before each call which order is given (zone, request id), so that
 // whoever repeats the step after a crash gives the same order, and gets the same machine.
 
-import { isProviderError, type CreateOrder, type Instance, type Provider } from '../provider/provider.ts'
+import {
+  isProviderError,
+  type CreateOrder,
+  type Instance,
+  type Provider,
+  type ProviderError,
+} from '../provider/provider.ts'
 import type { UpstreamFields, UpstreamRecord } from '../store/records.ts'
 import type { Held } from './hold.ts'
 import { changeOf } from './life.ts'
@@ -20,9 +26,8 @@ export async function launch(held: Held, { provider, newRequestId }: Parts): Pro
   try {
     instance = await provider.create(order, held.signal)
   } catch (error) {
-    const zone = isProviderError(error, 'no_capacity') ? zoneAfter(order.zone, provider.zones) : null
-    if (zone === null) throw error
-    return moveOn(held, { zone, requestId: newRequestId(), isLap: zone === provider.zones[0] }, error)
+    if (!isProviderError(error, 'no_capacity', 'quota')) throw error
+    return orderAnew(held, error, { zones: provider.zones, requestId: newRequestId() })
   }
   await held.settle('its machine is there', (record) => [changeOf(record, foundFields(instance))])
 }
@@ -41,18 +46,20 @@ async function orderOf({ record, note }: Held, newRequestId: () => string): Prom
   return { id: instanceId, name, zone, labels, credentials, requestId }
 }
 
-/** A zone without machines left leads to the next one at once; after the last of them a while is waited. */
-async function moveOn(
+/**
+ * Nothing was made, and the same request id would be answered the same again. A zone without machines left leads to the
+ * next one at once; after the last of them a while is waited.
+ */
+async function orderAnew(
   { record, note }: Held,
-  to: { readonly zone: string; readonly requestId: string; readonly isLap: boolean },
-  error: unknown,
+  error: ProviderError,
+  { zones, requestId }: { readonly zones: readonly string[]; readonly requestId: string },
 ): Promise<void> {
-  if (to.isLap) {
-    await note({ zone: to.zone, requestId: to.requestId })
-    throw error
-  }
-  const { zone, requestId } = to
-  await note({ zone, requestId, attempts: record.attempts + 1, problem: problemOf(error) })
+  const zone = error.code === 'no_capacity' ? zoneAfter(record.zone, zones) : null
+  if (zone !== null && zone !== zones[0])
+    return note({ zone, requestId, attempts: record.attempts + 1, problem: problemOf(error) })
+  await note({ zone: zone ?? record.zone, requestId })
+  throw error
 }
 
 function zoneAfter(zone: UpstreamRecord['zone'], zones: readonly string[]): string | null {

@@ -1,7 +1,7 @@
 // The steps that end a machine: of an upstream that has left the rings, or of one that never came up. What is gone already
 // is deleted, so both may be repeated; the row ends only with the provider's word that nothing is left.
 
-import type { Provider } from '../provider/provider.ts'
+import { isProviderError, type Provider } from '../provider/provider.ts'
 import type { UpstreamRecord } from '../store/records.ts'
 import type { Held } from './hold.ts'
 import { end, move } from './life.ts'
@@ -33,9 +33,18 @@ function hasMachine({ addedBy, provider }: UpstreamRecord, { name }: Parts['prov
   return addedBy !== 'operator' && provider === name && provider !== 'static'
 }
 
-async function deleteMachine({ record, signal }: Held, { provider, newRequestId }: Parts): Promise<void> {
+async function deleteMachine(
+  { record, signal, note }: Held,
+  { provider, newRequestId }: Parts,
+): Promise<void> {
   const { instanceId: id, zone, incarnation, state } = record
   // That of a launch was another order.
   const requestId = state === 'deleting' && record.requestId !== null ? record.requestId : newRequestId()
-  await provider.delete({ id, zone, incarnation, requestId }, signal)
+  try {
+    await provider.delete({ id, zone, incarnation, requestId }, signal)
+  } catch (error) {
+    // A deletion that failed would be answered the same again; another one of what is gone by now does no harm.
+    if (state === 'deleting' && isProviderError(error)) await note({ requestId: newRequestId() })
+    throw error
+  }
 }
