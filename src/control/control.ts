@@ -31,7 +31,7 @@ const everyMs = 1000
 const gapMs = 200
 const hourMs = 3_600_000
 /** Often enough to know the gateways, and whether the store was changed, before the first drain asks. */
-const watchMs = 10_000
+const watchMs = 5000
 /** Far longer than a healthy control needs to extend it. */
 const claimMs = 30_000
 /** After an upstream has failed no other is ordered in its place for this long. */

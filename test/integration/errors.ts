@@ -26,7 +26,8 @@ async function startGateway(
     ALLOW_PRIVATE_TARGETS: 'true',
     TARGET_PORTS: '*',
     LOG_LEVEL: 'silent',
-    LANEKEEPER_CONFIG: await writeSettings(t, settings),
+    // These upstreams count who connects to them.
+    LANEKEEPER_CONFIG: await writeSettings(t, { probes: { everyMs: 0 }, ...settings }),
     ...env,
   })
   t.teardown(() => gateway.stop('SIGKILL'))
