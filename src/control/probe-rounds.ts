@@ -85,8 +85,8 @@ export function makeProbeRounds({ probe, everyMs, concurrency, events, now }: Pa
     const isSuspect = round.history.bad > 0
     const over = new AbortController()
     Object.assign(round, { begunMs: nowMs, wantedMs: Infinity, over })
-    // However late, its place in the interval stays.
-    if (round.turnMs <= nowMs) round.turnMs += everyMs * (1 + Math.floor((nowMs - round.turnMs) / everyMs))
+    // However late, its place in the interval stays; one that is still to come stays where it is.
+    round.turnMs += everyMs * (1 + Math.floor((nowMs - round.turnMs) / everyMs))
     if (isSuspect) suspectsRunning += 1
     const work = probe(round.upstream, over.signal)
       .then(

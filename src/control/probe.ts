@@ -8,7 +8,6 @@
 
 import { once } from 'node:events'
 import { isIP, type Socket } from 'node:net'
-import { addAbortSignal } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { Client } from 'undici'
 import { egressIpIn } from './egress-ip.ts'
@@ -116,20 +115,20 @@ function problemOf(error: unknown): ProbeProblem {
   return error instanceof ProbeProblem ? error : problemWith(error, "no answer of the probe's URL through it")
 }
 
-type Fetch = { readonly ca: string | undefined; readonly signal: AbortSignal }
+type Fetching = { readonly ca: string | undefined; readonly signal: AbortSignal }
 
 /** Redirects are not followed. @returns the page; what is longer than its limit is cut. @throws ProbeProblem */
-async function fetchOver(socket: Socket, page: URL, { ca, signal }: Fetch): Promise<string> {
+async function fetchOver(socket: Socket, page: URL, { ca, signal }: Fetching): Promise<string> {
   try {
-    const secured = page.protocol === 'https:' ? await secure(socket, page, { ca, signal }) : socket
-    return await get(secured, page)
+    const secured = page.protocol === 'https:' ? await secure(socket, page, ca) : socket
+    return await get(secured, page, signal)
   } catch (error) {
     if (!signal.aborted) throw error
     throw new ProbeProblem("no answer of the probe's URL through it in time", { cause: error })
   }
 }
 
-async function secure(socket: Socket, { hostname }: URL, { ca, signal }: Fetch): Promise<Socket> {
+async function secure(socket: Socket, { hostname }: URL, ca: string | undefined): Promise<Socket> {
   const host = hostname.replace(/^\[|\]$/g, '')
   const secured = connectTls({
     socket,
@@ -140,7 +139,6 @@ async function secure(socket: Socket, { hostname }: URL, { ca, signal }: Fetch):
     ALPNProtocols: ['http/1.1'],
   })
   secured.on('error', ignore)
-  addAbortSignal(signal, secured)
   try {
     await once(secured, 'secureConnect')
     return secured
@@ -149,15 +147,15 @@ async function secure(socket: Socket, { hostname }: URL, { ca, signal }: Fetch):
   }
 }
 
-async function get(socket: Socket, page: URL): Promise<string> {
-  let isGiven = false
+async function get(socket: Socket, page: URL, signal: AbortSignal): Promise<string> {
   const client = new Client(page.origin, {
     connect(_, give) {
-      // A second connection would be one beside the upstream.
-      if (isGiven) return give(new ProbeProblem('connection lost before an answer'), null)
-      isGiven = true
-      // undici does not hear of it within the call.
-      queueMicrotask(() => give(null, socket))
+      // undici does not hear of it within the call; given a dead socket, it would ask for another without end.
+      queueMicrotask(() =>
+        socket.destroyed
+          ? give(new ProbeProblem('connection lost before an answer'), null)
+          : give(null, socket),
+      )
     },
     headersTimeout: 0,
     bodyTimeout: 0,
@@ -168,6 +166,7 @@ async function get(socket: Socket, page: URL): Promise<string> {
       path: page.pathname + page.search,
       headers: { 'user-agent': 'lanekeeper', accept: 'text/plain, application/json' },
       reset: true,
+      signal,
     })
     body.on('error', ignore)
     if (statusCode < 200 || statusCode > 299)

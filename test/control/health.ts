@@ -99,12 +99,14 @@ async function setUp(t: Test, { n = 4, more = () => ({}), everyMs = settings.eve
 
 t.test('an upstream with so many bad probes in a row is ejected, and not before', async (t) => {
   const { store, control, ejectedNow, ledger } = await setUp(t)
-  const { says, rounds, facts } = await control()
+  const { says, rounds, facts, health, asked } = await control()
   says(bad(), 'up-1')
   await rounds(2)
   t.strictSame(await ejectedNow(), [])
   await rounds(1)
   t.strictSame(await ejectedNow(), ['up-1'])
+  for (let pass = 0; pass < 5; pass++) await health.pass()
+  t.strictSame(asked, ['change'], 'once, though the snapshot does not say so yet')
   const record = await store.upstreams.read('up-1')
   const [entry] = await ledger()
   t.match(record, { ejected: true, ejections: 1, ejectedUntilMs: entry!.atMs + settings.ejectMs })
@@ -267,18 +269,21 @@ t.test('an ejected one comes back when its time is over and its probes are good'
 })
 
 t.test('its time is waited for, without asking again and again', async (t) => {
-  const { says, rounds, pass, ejectedNow, asked, clock } = await withOneEjected(t)
+  const { says, rounds, ejectedNow, asked, records, health, control } = await withOneEjected(t)
   says(good(), 'up-1')
-  await pass(settings.ejectMs - 1000)
-  // This process's clock may be ahead of the database's.
-  clock.advance(5000)
   asked.length = 0
   await rounds(2)
+  t.strictSame(asked, [], 'who ejected it knows its time')
+  const later = await control()
+  await later.rounds(1)
+  for (let pass = 0; pass < 5; pass++) await later.health.pass()
+  t.strictSame(later.asked, ['changeUpstreams'], 'who did not asks once')
   t.strictSame(await ejectedNow(), ['up-1'])
-  t.ok(asked.length <= 2, `asked ${asked.length} times`)
-  await pass(1000)
+  await records.pass(settings.ejectMs)
   await rounds(1)
   t.strictSame(await ejectedNow(), [])
+  for (let pass = 0; pass < 5; pass++) await health.pass()
+  t.strictSame(asked, ['changeUpstreams'], 'it is done, though the snapshot does not say so yet')
 })
 
 t.test('another control that comes later goes on where the records are', async (t) => {
@@ -294,6 +299,11 @@ t.test('another control that comes later goes on where the records are', async (
   await later.publish()
   await later.rounds(3)
   t.strictSame(await ejectedNow(), [], 'it changed a short while ago')
+  const latest = await control()
+  latest.says(bad(), 'up-1')
+  await latest.rounds(3)
+  for (let pass = 0; pass < 5; pass++) await latest.health.pass()
+  t.strictSame(latest.asked, ['change'], 'and who does not know that asks once')
   await pass(settings.ejectMs)
   later.clock.advance(settings.ejectMs)
   await later.rounds(1)
@@ -458,14 +468,25 @@ t.test('a gateway that wants a probe gets it before its turn', async (t) => {
 })
 
 t.test('a pass waits for no probe, and the stop ends it', async (t) => {
+  const signals: AbortSignal[] = []
   const { control } = await setUp(t, {
-    probe: (_, signal) =>
-      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    probe: (_, signal) => {
+      signals.push(signal)
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    },
   })
   const { health, facts } = await control(undefined, { begun: false })
   await health.pass()
   await health.pass()
+  t.strictSame(
+    signals.map(({ aborted }) => aborted),
+    [false],
+  )
   await health.stop()
+  t.strictSame(
+    signals.map(({ aborted }) => aborted),
+    [true],
+  )
   t.same(facts.of('pass_failed'), [])
 })
 

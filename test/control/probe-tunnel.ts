@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { askToConnect } from '../../src/control/probe-tunnel.ts'
 import { startFullListener } from '../fixtures/full-listener.ts'
@@ -118,6 +120,23 @@ t.test('a port that nobody listens on', async (t) => {
     message: 'connection refused',
     isOurs: false,
   })
+})
+
+t.test('that this process has no socket left says nothing of the upstream', async (t) => {
+  const program = `
+    import { openSync } from 'node:fs'
+    import { askToConnect } from ${JSON.stringify(import.meta.resolve('../../src/control/probe-tunnel.ts'))}
+    const asking = { host: '127.0.0.1', port: 9, authority: 'a:1', credentials: null }
+    // Once, so that whatever node opens for itself is open.
+    await askToConnect(asking, new AbortController().signal).catch(() => {})
+    try {
+      for (;;) openSync('/dev/null')
+    } catch {}
+    const { message, isOurs } = await askToConnect(asking, new AbortController().signal).catch((error) => error)
+    console.log(JSON.stringify({ message, isOurs }))`
+  const limited = ['-c', 'ulimit -n 100; exec "$0" --input-type=module -e "$1"', process.execPath, program]
+  const { stdout } = await promisify(execFile)('sh', limited)
+  t.strictSame(JSON.parse(stdout), { message: 'this process has no socket left (EMFILE)', isOurs: true })
 })
 
 t.test('an abort ends it, wherever it stands', async (t) => {

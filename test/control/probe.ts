@@ -1,9 +1,10 @@
 import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import { connect } from 'node:net'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { makeProbe, probeUntilGood, type ProbeResult } from '../../src/control/probe.ts'
-import { cert } from '../../src/demo/certificate.ts'
+import { cert, key } from '../../src/demo/certificate.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
 import { startFullListener } from '../fixtures/full-listener.ts'
 import { closedPort, listen } from '../fixtures/listen.ts'
@@ -73,13 +74,14 @@ async function scriptedUpstream(t: Test, script: Script) {
 }
 
 /** A page behind an upstream without manners. */
-async function pageOf(t: Test, answer: RequestListener) {
-  const server = createHttpServer(answer)
+async function pageOf(t: Test, answer: RequestListener, { tls = false } = {}) {
+  const server = tls ? createHttpsServer({ key, cert }, answer) : createHttpServer(answer)
   const page = await listen(server)
   t.teardown(page.close)
   const { upstream, allClosed } = await scriptedUpstream(t, tunnelling())
   const pageClosed = () => until('no connection to the page is left', () => page.sockets.size === 0)
-  return { url: `http://127.0.0.1:${page.port}/`, upstream, allClosed, pageClosed, accepted: page.accepted }
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${page.port}/`
+  return { url, upstream, allClosed, pageClosed, accepted: page.accepted }
 }
 
 t.test('without a URL', async (t) => {
@@ -171,6 +173,10 @@ t.test('with a URL', async (t) => {
   })
 
   t.test('the same over TLS, and with credentials that only the upstream sees', async (t) => {
+    const warnings: Error[] = []
+    const warned = (warning: Error) => void warnings.push(warning)
+    process.on('warning', warned)
+    t.teardown(() => process.off('warning', warned))
     const target = await startTarget({ tls: true })
     t.teardown(target.close)
     const basicAuth = { user: 'lane', password: 'keeper' }
@@ -178,6 +184,7 @@ t.test('with a URL', async (t) => {
     const result = await throughTinyproxy(t, { bind: '127.0.3.8', basicAuth }, made)
     t.strictSame(result, { ok: true, ms: 0, egressIp: '127.0.3.8' })
     t.notOk(target.requests[0]?.headers['proxy-authorization'])
+    t.same(warnings, [], 'an address is no server name')
     await until('no connection to the page is left', () => target.connections().open === 0)
   })
 
@@ -282,6 +289,23 @@ t.test('with a URL', async (t) => {
       t.equal(accepted(), 1, 'no second try')
       await allClosed()
       await pageClosed()
+    }
+  })
+
+  t.test('so is a page over TLS that says nothing', async (t) => {
+    const { url, upstream, allClosed, pageClosed } = await pageOf(t, () => {}, { tls: true })
+    const result = await probeWith({ url, timeoutMs: 2 * hasty, ca: cert })(upstream, never)
+    t.match(result, { ok: false, problem: /^no answer .* in time$/ })
+    await allClosed()
+    await pageClosed()
+  })
+
+  t.test('a tunnel that is closed or reset as soon as it stands is bad', async (t) => {
+    for (const script of [closing, resetting]) {
+      const { upstream, allClosed } = await scriptedUpstream(t, saying('HTTP/1.0 200 OK\r\n\r\n', script))
+      const result = await probeWith({ url: 'http://example.test/' })(upstream, never)
+      t.match(result, { ok: false, problem: /^(no answer|connection lost)/ })
+      await allClosed()
     }
   })
 
