@@ -256,7 +256,6 @@ const testedBy: { readonly [file: string]: string } = {
   'src/store/postgres/read-head.ts': 'test/fixtures/records-contract.ts',
   'src/store/postgres/restrictions.ts': 'test/fixtures/records-contract.ts',
   'src/store/postgres/sync-reports.ts': 'test/fixtures/records-contract.ts',
-  'src/store/postgres/upstream-claims.ts': 'test/fixtures/claims-contract.ts',
   'src/store/postgres/upstreams.ts': 'test/fixtures/records-contract.ts',
   // Parts of the local provider, which start and find real processes only together.
   'src/provider/local-fleet.ts': 'test/provider/local.ts',

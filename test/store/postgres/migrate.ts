@@ -7,9 +7,12 @@ import type { Test } from 'tap'
 import type { Db } from '../../../src/store/postgres/db.ts'
 import { migrate, readMigrations } from '../../../src/store/postgres/migrate.ts'
 import type { Migration } from '../../../src/store/postgres/migrate.ts'
+import { makeRecordStore } from '../../../src/store/postgres/records.ts'
 import { openPg } from '../../../src/store/postgres/pg.ts'
 import { pgOn, pgliteFor, timeouts } from '../../fixtures/db-under-test.ts'
+import { noLife } from '../../fixtures/life.ts'
 import { ask, postgresFor } from '../../fixtures/postgres.ts'
+import { added, apply, changed } from '../../fixtures/records-under-test.ts'
 
 const server = await postgresFor(t)
 const adapters = { 'a server': pgOn(server), PGlite: await pgliteFor(t) }
@@ -21,6 +24,30 @@ function migration(number: number, sql: string): Migration {
 const first = migration(1, 'create table steps (id int primary key); insert into steps values (1)')
 const second = migration(2, 'insert into steps values (2)')
 const third = migration(3, 'insert into steps values (3)')
+
+/** As an older program has left them. */
+const before0007 = `
+  insert into fleets (name, wanted_size) values ('one', 4), ('two', null);
+  insert into upstreams (
+    fleet, id, name, provider, zone, labels, host, port, state, ejected, quarantined, added_by,
+    created_at, updated_at, deleted_at, deleted_by
+  )
+  select
+    fleet, id, id, 'gce', 'z', '{}', '10.0.0.1', 8888, state, false, false, 'provider',
+    '2026-01-01T10:00:00Z', '2026-03-01T10:00:00Z',
+    case when state = 'deleted' then timestamptz '2026-02-01T10:00:00Z' end,
+    case when state = 'deleted' then 'provider' end
+  from (values
+    ('one', 'vm-1', 'deleted'),
+    ('one', 'vm-1.2', 'deleted'),
+    ('one', 'vm-1.3', 'running'),
+    ('one', 'vm-1x2', 'running'),
+    -- Named so from the first: a life of nothing, and no life's number.
+    ('one', 'vm-2.2', 'running'),
+    ('two', 'vm-2', 'running'),
+    ('one', 'vm-10', 'running'),
+    ('one', 'vm-10.1', 'running')
+  ) as rows (fleet, id, state)`
 
 async function steps(db: Db): Promise<number[]> {
   return (await db.query<{ id: number }>('select id from steps order by id')).map(({ id }) => id)
@@ -64,6 +91,38 @@ for (const [adapter, open] of Object.entries(adapters)) {
       await migrate(db, [first, second, third])
       t.same(await migrate(db, [first, second]), [])
       t.same(await steps(db), [1, 2, 3])
+    })
+
+    await t.test('upstreams of the time before lives were kept have one', async (t) => {
+      const db = await open(t)
+      const ours = readMigrations(new URL('../../../src/store/postgres/migrations/', import.meta.url))
+      await migrate(db, ours.slice(0, 6))
+      await db.transaction(({ exec }) => exec(before0007))
+      t.same(await migrate(db, ours.slice(0, 7)), ['0007_life'])
+      const rows = await db.query<{ fleet: string; id: string; instance_id: string }>(
+        'select fleet, id, instance_id from upstreams order by fleet, id',
+      )
+      t.same(
+        rows.map(({ fleet, id, instance_id: instanceId }) => `${fleet} ${id} of ${instanceId}`),
+        [
+          'one vm-1 of vm-1',
+          'one vm-1.2 of vm-1',
+          'one vm-1.3 of vm-1',
+          'one vm-10 of vm-10',
+          'one vm-10.1 of vm-10.1',
+          'one vm-1x2 of vm-1x2',
+          'one vm-2.2 of vm-2.2',
+          'two vm-2 of vm-2',
+        ],
+      )
+      const store = makeRecordStore({ db, fleet: 'one' })
+      const [created, gone] = [Date.parse('2026-01-01T10:00:00Z'), Date.parse('2026-02-01T10:00:00Z')]
+      const lived = { ...noLife('vm-1'), zone: 'z', stateVersion: 0 }
+      t.match(await store.upstreams.read('vm-1'), { ...lived, state: 'deleted', stateSinceMs: gone })
+      t.match(await store.upstreams.read('vm-1.3'), { ...lived, stateSinceMs: created })
+      t.match(await store.fleet.head(), { version: 0, wantedSize: 4, configuredSize: null })
+      await apply(store, changed('vm-1.3', { state: 'draining' }), added('vm-1.4', { addedBy: 'control' }))
+      t.match(await store.upstreams.read('vm-1.3'), { stateVersion: 1 })
     })
   })
 }

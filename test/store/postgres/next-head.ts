@@ -1,5 +1,5 @@
 import t from 'tap'
-import { checkRaise, nextEviction, nextVersion } from '../../../src/store/postgres/next-head.ts'
+import { checkRaise, nextEviction, nextSizes, nextVersion } from '../../../src/store/postgres/next-head.ts'
 import type { Step } from '../../../src/store/records.ts'
 
 const asked: Step = { kind: 'eviction_asked' }
@@ -29,6 +29,25 @@ t.test('the wish to evict stands until it is done, unless a newer one does', asy
     ['done twice', null, [evicted(5)], null],
   ]
   for (const [name, before, steps, after] of cases) t.equal(nextEviction(before, 9, steps), after, name)
+})
+
+t.test('the last word about the size counts, and without one it stays', async (t) => {
+  const wanted = (to: number | null, configured: number | null): Step => {
+    return { kind: 'size_wanted', from: 3, to, configured }
+  }
+  const cases: readonly (readonly [string, Step[], [number | null, number | null]])[] = [
+    ['nothing', [], [3, 2]],
+    ['other steps', [asked, raised(7)], [3, 2]],
+    ['another', [wanted(4, 2), asked], [4, 2]],
+    ['none', [wanted(null, 2)], [null, 2]],
+    ['as configured now', [wanted(5, 5)], [5, 5]],
+    ['one after the other', [wanted(5, 5), wanted(6, 5)], [6, 5]],
+  ]
+  for (const [name, steps, [wantedSize, configuredSize]] of cases) {
+    // No more than the sizes, whatever it is handed.
+    const head = { wantedSize: 3, configuredSize: 2, version: 7 }
+    t.same(nextSizes(head, steps), { wantedSize, configuredSize }, name)
+  }
 })
 
 t.test('a raise that is none is a mistake', async (t) => {
