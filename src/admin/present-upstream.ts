@@ -28,7 +28,7 @@ export function presentUpstream(record: UpstreamRecord, load: Load | null): Upst
     problem,
     attempts,
     retryAt: timeOrNull(record.retryAtMs),
-    ejectedUntil: timeOrNull(record.ejectedUntilMs),
+    ejectedUntil: record.ejected ? timeOrNull(record.ejectedUntilMs) : null,
     instanceId,
     incarnation,
     addedBy,

@@ -294,8 +294,9 @@ export function makeControl(parts: Parts) {
       syncing = startLoop('sync', syncOnce, { everyMs: settings.sync.everyMs, gapMs: everyMs, events })
       if (provider.name === 'gce') syncing.wake()
       loops.push(living, syncing)
-      if (hasProbes)
-        loops.push(startLoop('probe', probe, { everyMs: Math.min(everyMs, settings.probes.everyMs), events }))
+      // Also without probes: what was ejected before they were switched off comes in again.
+      const probeMs = hasProbes ? Math.min(everyMs, settings.probes.everyMs) : everyMs
+      loops.push(startLoop('probe', probe, { everyMs: probeMs, events }))
     },
 
     /** A start that waits for the database waits no longer; it resolves without a fleet. */
@@ -307,6 +308,7 @@ export function makeControl(parts: Parts) {
       stopping.abort()
       for (const loop of loops) await loop.stop()
       await controller.stop()
+      await health.stop()
       await provider.close()
     },
   }

@@ -1,7 +1,7 @@
 // Can this upstream carry a CONNECT? Asked from outside, as a job would, and thrown away at once.
 //
 //   with a URL   us --CONNECT--> upstream --> the URL's server; 2xx is good, and the page may tell the egress IP
-//   without      us --CONNECT 127.0.0.1:1--> upstream: any answer in HTTP is good, since nobody can open that
+//   without      us --CONNECT 127.0.0.1:1--> upstream: that it cannot is good to hear, since nobody can open that
 //
 // undici speaks to the URL over a tunnel of ours: its ProxyAgent tells answers to CONNECT apart by message only, and
 // keeps sockets of its own.
@@ -68,7 +68,10 @@ export function makeProbe({ url, timeoutMs, credentialsOf, now, ca }: Parts): Pr
       // Tinyproxy 1.11 answers 401 to wrong ones, and 407 where there are none.
       if (status === 401 || status === 407)
         throw new ProbeProblem(`it does not take our credentials (it answered ${status})`)
-      if (!page) return null
+      if (!page) {
+        if (isProxyAnswer(status)) return null
+        throw new ProbeProblem(`it is no proxy, it seems (it answered ${status} to CONNECT)`)
+      }
       if (status > 299) throw new ProbeProblem(`it does not reach the probe's URL (it answered ${status})`)
       return egressIpIn(await fetchOver(socket, page, { ca, signal }))
     } finally {
@@ -95,6 +98,11 @@ export function makeProbe({ url, timeoutMs, credentialsOf, now, ca }: Parts): Pr
     if (!(seen instanceof ProbeProblem)) return { ok: true, ms, egressIp: seen }
     return { ok: false, ms, problem: seen.message, ...(seen.isOurs && { isOurs: true }) }
   }
+}
+
+/** To a target that it may not or cannot reach. A web server says 404, 405 or 400 to a CONNECT. */
+function isProxyAnswer(status: number): boolean {
+  return status < 300 || status === 403 || status === 429 || status >= 500
 }
 
 /**

@@ -43,7 +43,7 @@ export type LifeFields = {
   readonly drain: Drain | null
   /** The upstream that was made to take its place: once that runs, this one is drained. */
   readonly replacedBy: string | null
-  /** How often in a row it was ejected, and until when it is. */
+  /** How often in a row it was ejected, and until when it is, or was. */
   readonly ejections: number
   readonly ejectedUntilMs: number | null
 }

@@ -120,13 +120,25 @@ t.test('without a URL', async (t) => {
     t.match(scripted.heads, [/^CONNECT 127\.0\.0\.1:1 HTTP\/1\.1\r\n/])
   })
 
-  t.test('any status in HTTP is good but one that asks for credentials', async (t) => {
-    for (const status of [200, 302, 400, 403, 404, 429, 500, 502, 503]) {
-      const { upstream, allClosed } = await scriptedUpstream(t, refuse(status))
-      t.strictSame(await probeWith()(upstream, never), good, `${status}`)
-      await allClosed()
-    }
-  })
+  t.test(
+    'what a proxy says of a target that it cannot reach is good; what a web server says is not',
+    async (t) => {
+      const rows = [
+        { isGood: true, statuses: [200, 403, 429, 500, 502, 503] },
+        { isGood: false, statuses: [302, 400, 404, 405] },
+      ]
+      for (const { isGood, statuses } of rows) {
+        for (const status of statuses) {
+          const { upstream, allClosed } = await scriptedUpstream(t, refuse(status))
+          const problem = `it is no proxy, it seems (it answered ${status} to CONNECT)`
+          const result = await probeWith()(upstream, never)
+          if (isGood) t.strictSame(result, good, `${status}`)
+          else t.match(result, { ok: false, problem }, `${status}`)
+          await allClosed()
+        }
+      }
+    },
+  )
 
   const bad: { name: string; script: Script; timeoutMs?: number; problem: string }[] = [
     { name: 'silent', script: stayingSilent, timeoutMs: hasty, problem: 'no answer in time' },
