@@ -43,12 +43,16 @@ export async function askEach<T extends object>(
     } catch (error) {
       if (!(error instanceof ApiError) || asks.length === 1) throw error
       failed.push({ name, failure: error.failure })
-      const isItsOwn = error.failure.kind === 'refused' && [400, 404, 409].includes(error.failure.status)
-      if (!goesOn || !isItsOwn)
+      if (!goesOn || !isItsOwn(error.failure))
         return { answers, failed, key, untried: asks.slice(index + 1).map((ask) => ask.name) }
     }
   }
   return { answers, failed, key, untried: [] }
+}
+
+/** The API has decided on this one, and answers its key the same from now on. */
+function isItsOwn(failure: Failure): boolean {
+  return failure.kind === 'refused' && [400, 404, 409].includes(failure.status) && !leavesOpen(failure)
 }
 
 /** What failed, why, and how to ask for the rest; nothing where nothing failed. */
@@ -65,9 +69,10 @@ export function tellFailures(
   if (!flags.json) {
     const ids = answers.map(({ id }) => cell(id)).join(', ')
     io.err(
-      `Done: ${ids === '' ? 'none' : ids}.${untried.length > 0 ? ` Not tried: ${untried.map(cell).join(', ')}.` : ''}`,
+      `Accepted: ${ids === '' ? 'none' : ids}.${untried.length > 0 ? ` Not tried: ${untried.map(cell).join(', ')}.` : ''}`,
     )
-    io.err(`To do the rest and nothing twice, repeat the command with\n  --idempotency-key ${key}`)
+    if (!failed.every(({ failure }) => isItsOwn(failure)))
+      io.err(`To ask for the rest and nothing twice, repeat the command with\n  --idempotency-key ${key}`)
   }
   return Math.max(...failed.map(({ failure }) => exitCodeOf(failure)))
 }

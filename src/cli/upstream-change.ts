@@ -31,12 +31,15 @@ function isNews(field: string, from: Fields, to: Fields): boolean {
     const isDrain = [from, to].some(({ drain }) => typeof drain === 'object' && drain !== null)
     return !(isDrain && (to['state'] === 'draining' || to['state'] === 'running'))
   }
+  // Its row had no address, and so no port, until its machine was made.
+  if (field === 'port' && from['host'] === '') return false
   return JSON.stringify(from[field] ?? null) !== JSON.stringify(to[field] ?? null)
 }
 
 function change(id: string, field: string, from: unknown, to: unknown): string {
   if (field === 'quarantined') return `${to === true ? 'quarantined' : 'released'} upstream ${id}`
   if (field === 'ejected') return `${to === true ? 'ejected' : 'took back'} upstream ${id}`
+  if (field === 'host' && from === '') return `upstream ${id} is made, at ${cell(to)}`
   if (field === 'state') return `upstream ${id} is ${cell(to)}`
   if (field === 'drain') return drainChange(id, (from ?? null) as DrainStep | null, to as DrainStep | null)
   if (field === 'problem')

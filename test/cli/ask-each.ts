@@ -73,7 +73,12 @@ t.test('a refusal of one leaves the others, unless the next would be refused too
 })
 
 t.test('where nobody answers, or nobody is let in, the others are not tried', async (t) => {
-  for (const failure of [broken, refused(401, 'unauthorized'), refused(503, 'database_unavailable')]) {
+  for (const failure of [
+    broken,
+    refused(401, 'unauthorized'),
+    refused(409, 'idempotency_in_flight'),
+    refused(503, 'database_unavailable'),
+  ]) {
     const { ask, asked } = setUp('a', failure, 'c', 'd')
     t.match(await ask(true), { answers: [{ id: 'a' }], failed: [{ name: 'n2' }], untried: ['n3', 'n4'] })
     t.equal(asked.length, 2)
@@ -85,18 +90,16 @@ t.test('what failed is told, with what was done and how to do the rest', async (
   const gone = told(await setUp('a', refused(404, 'not_found'), 'c').ask(true))
   t.strictSame(gone, {
     code: 1,
-    said: [
-      'n2: Title (404 not_found). Detail.',
-      'Done: a, c.',
-      'To do the rest and nothing twice, repeat the command with',
-      '  --idempotency-key k',
-    ].join('\n'),
+    said: ['n2: Title (404 not_found). Detail.', 'Accepted: a, c.'].join('\n'),
   })
   const lost = told(await setUp('a', broken, 'c').ask(true))
   t.match(lost.said, /^n2: The connection .* broke \(ECONNRESET\)\. Whether it was done is not known\.$/m)
-  t.match(lost.said, /^Done: a\. Not tried: n3\.$/m)
+  t.match(
+    lost.said,
+    /^Accepted: a\. Not tried: n3\.\nTo ask for the rest and nothing twice, .*\n {2}--idempotency-key k$/m,
+  )
   t.notMatch(lost.said, 'k.2', 'its own key is of no use: the command makes it again')
-  t.match(told(await setUp(refused(404, 'x'), refused(404, 'x')).ask(true)).said, /^Done: none\.$/m)
+  t.match(told(await setUp(refused(404, 'x'), refused(404, 'x')).ask(true)).said, /^Accepted: none\.$/m)
 })
 
 t.test('programs are told in problem documents, one a line', async (t) => {

@@ -10,6 +10,11 @@ import { startLanekeeper } from '../fixtures/processes.ts'
 import { connectThrough } from '../fixtures/raw-client.ts'
 import { json, startScriptedApi } from '../fixtures/scripted-api.ts'
 import { startEchoTarget } from '../fixtures/tcp-target.ts'
+import { startTinyproxy } from '../fixtures/tinyproxy.ts'
+import { until } from '../fixtures/until.ts'
+
+/** A drain takes seconds: every gateway must say that it knows. */
+t.setTimeout(90_000)
 
 /** With a token, for all tests of this file. */
 const lanekeeper = await startLanekeeper({
@@ -51,7 +56,11 @@ t.test('a day at the desk', async (t) => {
   )
   t.equal(added.code, 0, added.err)
   t.match((await cli('restrictions list')).out, /^pay +exclusive +payment/m)
-  t.same((await documentOf(cli('explain --type payment --json'))).eligible, [first])
+  const eligible = await until('the rule is published', async () => {
+    const { eligible } = await documentOf(cli('explain --type payment --json'))
+    return eligible.length < 3 && eligible
+  })
+  t.same(eligible, [first])
   t.match((await cli('explain')).out, new RegExp(`${first} +is exclusive to other lanes +pay`))
 
   const { socket } = await connectThrough({
@@ -75,15 +84,25 @@ t.test('a day at the desk', async (t) => {
   t.match(evicted.err, /\n1 job released\.\n$/)
   t.equal((await cli('jobs show job-1')).code, 1)
 
-  const created = await documentOf(cli('upstreams create --address 127.0.0.1:9 --label pool=cl --json'))
+  const proxy = await startTinyproxy()
+  t.teardown(proxy.stop)
+  const created = await documentOf(
+    cli(`upstreams create --address 127.0.0.1:${proxy.port} --label pool=cl --wait --json`),
+  )
+  t.equal(created.state, 'running')
   t.match(
     (await cli(`upstreams quarantine ${created.id}`, '--reason', 'broken', '--actor', 'alice')).out,
     /is quarantined/,
   )
   t.match((await cli('upstreams list')).out, /running \(quarantined\) .*pool=cl$/m)
   t.equal((await cli(`upstreams release ${created.id}`)).code, 0)
-  t.equal((await cli(`upstreams delete ${created.id}`)).code, 4, 'it might get jobs')
-  t.equal((await cli(`upstreams delete ${created.id} --force`)).code, 0)
+  t.match(await cli(`upstreams drain ${created.id} --deadline 1m --wait`), {
+    code: 0,
+    out: /is drained\.\n$/,
+  })
+  t.match((await cli('upstreams list')).out, /draining \(drained\) .*pool=cl$/m)
+  t.match((await cli(`upstreams cancel ${created.id}`)).out, /gets new jobs again/)
+  t.match(await cli(`upstreams delete ${created.id} --wait`), { code: 0, out: /is deleted\.\n$/ })
   t.match((await cli(`upstreams show ${created.id}`)).out, /^state +deleted$/m)
   t.equal((await cli('restrictions remove pay')).code, 0)
 
@@ -98,6 +117,28 @@ t.test('a day at the desk', async (t) => {
   t.match(wrong.err, /401 unauthorized.*ADMIN_TOKEN is not the token of/s)
   t.notMatch(wrong.err, 's3cret')
 })
+
+t.test(
+  'the fleet grows, one is replaced, it shrinks again, and a sync finds all as it should be',
+  async (t) => {
+    t.match(await cli('fleet size 4 --wait'), { code: 0, out: 'The fleet has 4 upstreams running.\n' })
+    const { items } = await documentOf(cli('upstreams list --json'))
+    const recycled = await cli(`upstreams recycle ${items[0].id} --wait`)
+    t.match(recycled, { code: 0, out: new RegExp(`^Upstream ${items[0].id} is deleted; \\S+ is running`) })
+    t.match(await cli(`upstreams delete ${items[1].id} --force --wait`), { code: 0, out: /is deleted/ })
+    t.match(
+      (await cli('fleet show')).out,
+      /^wanted +3\nprovisioning +0\nrunning +3$/m,
+      'which is less by one',
+    )
+    const sync = await cli('sync --wait')
+    t.match(sync, {
+      code: 0,
+      out: /^Sync \S+ is done: .*\n3 machines listed, 3 upstreams recorded; 0 corrected/,
+    })
+    t.equal((await cli('sync report')).out, sync.out)
+  },
+)
 
 t.test('the same key does it once', async (t) => {
   const create = 'upstreams create --address 127.0.0.1:9 --json --idempotency-key once'

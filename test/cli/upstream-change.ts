@@ -52,11 +52,8 @@ t.test('a change of an upstream is a sentence', async (t) => {
       { ejected: true, ejections: 1, ejectedUntilMs: 5 },
       'ejected upstream up-1',
     ],
-    [
-      { host: '', port: 1 },
-      { host: '10.0.0.5', port: 1 },
-      'changed host of upstream up-1 from - to 10.0.0.5',
-    ],
+    [{ host: '', port: 1 }, { host: '10.0.0.5', port: 8888 }, 'upstream up-1 is made, at 10.0.0.5'],
+    [{ host: 'a', port: 1 }, { host: 'a', port: 2 }, 'changed port of upstream up-1 from 1 to 2'],
     [{ attempts: 1 }, { attempts: 2 }, 'changed attempts of upstream up-1 from 1 to 2'],
     [
       { attempts: 0, retryAtMs: null, problem: null, quarantined: false },

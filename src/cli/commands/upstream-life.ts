@@ -67,10 +67,7 @@ const create = command({
   contradiction: mixedWays,
   run: (call) =>
     changeUpstreams(call, newUpstreams(call.flags), {
-      said: (upstream) =>
-        call.flags.address === null
-          ? `${changed(upstream, 'is ordered')} lanekeeper upstreams show ${cell(upstream.id)} tells how far it is.`
-          : `${changed(upstream, 'is registered')}\n\n${record({ ...upstream })}`,
+      said: (upstream) => newSaid(upstream, call.flags),
       watch: until('running'),
       // What is wrong with one order is wrong with the next.
       goesOn: false,
@@ -175,6 +172,17 @@ function newUpstreams(flags: CreateFlags): Ask[] {
     path: '/v1/upstreams',
     body,
   }))
+}
+
+function newSaid(
+  upstream: Changed<Upstream>,
+  { address, wait }: { readonly address: string | null; readonly wait: boolean },
+): string {
+  const said = changed(upstream, address === null ? 'is ordered' : 'is registered')
+  if (wait) return said
+  return address === null
+    ? `${said} lanekeeper upstreams show ${cell(upstream.id)} tells how far it is.`
+    : `${said}\n\n${record({ ...upstream })}`
 }
 
 function verb(id: string, name: string, body: Pick<Ask, 'body'> = {}): Ask {

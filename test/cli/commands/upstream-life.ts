@@ -80,13 +80,13 @@ t.test('where one order of several fails, those that are made are told, and how 
   const script: [Answer, ...Answer[]] = [
     json({ ...ordered, id: 'up-1' }, 202),
     json({ ...ordered, id: 'up-2' }, 202),
-    problem(409, 'conflict'),
+    problem(401, 'unauthorized'),
   ]
   const { code, out, err, keys, asked } = await run(t, script, 'create', '--count', '5')
   t.equal(code, 1)
   t.match(out, /^Upstream up-1 is ordered.*\nUpstream up-2 is ordered.*\n$/)
-  t.match(err, /^order 3: Title of conflict \(409 conflict\)\. Detail of conflict\.$/m)
-  t.match(err, /^Done: up-1, up-2\. Not tried: order 4, order 5\.$/m)
+  t.match(err, /^order 3: Title of unauthorized \(401 unauthorized\)\. Detail of unauthorized\. /m)
+  t.match(err, /^Accepted: up-1, up-2\. Not tried: order 4, order 5\.$/m)
   const [, key] = /--idempotency-key (\S+)$/m.exec(err) ?? []
   t.strictSame(keys, [`${key}.1`, `${key}.2`, `${key}.3`])
   const again = await run(t, [json(ordered, 202)], 'create', '--count', '5', '--idempotency-key', key!)
@@ -231,7 +231,7 @@ t.test('a drain is cancelled', async (t) => {
   )
   t.equal(two.code, 1)
   t.match(two.out, /^Upstream up-2 gets/)
-  t.match(two.err, /^up-1: .*conflict.*\nDone: up-2\.\n/)
+  t.match(two.err, /^up-1: .*conflict.*\nAccepted: up-2\.\n$/)
 })
 
 t.test('delete drains first, unless it is forced', async (t) => {
