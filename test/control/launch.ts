@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { launch } from '../../src/control/launch.ts'
-import type { CreateOrder, ProviderErrorCode } from '../../src/provider/provider.ts'
+import { isProviderError, type CreateOrder, type ProviderErrorCode } from '../../src/provider/provider.ts'
 import type { NewUpstream } from '../../src/store/records.ts'
 import { until } from '../fixtures/until.ts'
 import { dyingAnywhere, ordered, stepWorlds, type Steps } from '../fixtures/steps-under-test.ts'
@@ -231,7 +231,7 @@ t.test('wherever its process dies, the next one ends with the same one machine',
             const parts = { fleet: seen(store.fleet), claims: seen(store.claims) }
             const held = hold(await claim('up-1', { forMs: 0 }), parts)
             await launch(held, { provider: seen(cloud.provider), newRequestId }).catch((error: unknown) => {
-              if ((error as { code?: string }).code === undefined) throw error
+              if (!isProviderError(error)) throw error
             })
           }
         },
