@@ -11,9 +11,11 @@ import { tellLate, waitFlags, waitingFor, withPatientApi } from '../waiting.ts'
 import { apiFlags, author, changeFlags, tell, withApi } from '../with-api.ts'
 
 const path = '/v1/sync'
+/** A pass has no row of its own in the ledger, so there is no reason to give. */
 const flags = {
   confirm: toggle('what is gone leaves the fleet, however much that is'),
-  ...changeFlags,
+  'idempotency-key': changeFlags['idempotency-key'],
+  ...apiFlags,
   ...waitFlags,
 }
 
@@ -27,7 +29,7 @@ const sync = command({
   ],
   args: {},
   flags,
-  examples: ['lanekeeper sync --wait', 'lanekeeper sync --confirm --wait --reason "zone b is gone"'],
+  examples: ['lanekeeper sync --wait', 'lanekeeper sync --confirm --wait'],
   exits: { 1: 'failed: refused, no answer, or with --wait: the pass was not done (in time)' },
   run: (call) =>
     withPatientApi(call, async (api) => {
@@ -37,7 +39,7 @@ const sync = command({
         path,
         ...(confirm ? { body: { confirm } } : {}),
         knownBy: 'pass',
-        ...author(call.flags),
+        ...author({ ...call.flags, reason: null, actor: null }),
       })
       if (wait) return follow(call, api, asked.pass)
       const said = `Sync ${cell(asked.pass)} is asked for; lanekeeper sync report tells what it came to.`

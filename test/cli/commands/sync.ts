@@ -27,8 +27,8 @@ t.test('a pass is asked for, confirmed where that is said', async (t) => {
   t.same(plain.asked, [['POST', '/v1/sync', null]])
   t.equal(plain.out, 'Sync p-1 is asked for; lanekeeper sync report tells what it came to.\n')
   t.same(JSON.parse((await run(t, [accepted], '--json')).out), { pass: 'p-1' })
-  const confirmed = await run(t, [accepted], '--confirm', '--reason', 'zone b is gone')
-  t.same(confirmed.asked, [['POST', '/v1/sync?reason=zone+b+is+gone', { confirm: true }]])
+  const confirmed = await run(t, [accepted], '--confirm')
+  t.same(confirmed.asked, [['POST', '/v1/sync', { confirm: true }]])
 })
 
 t.test('the last report', async (t) => {
