@@ -276,6 +276,9 @@ const testsOfMany = [
   // What every store must keep, with many acting at once.
   'test/store/mutants.ts',
   'test/store/pins-properties.ts',
+  // What control, gateways, stores and a cloud must keep together.
+  'test/control/model.ts',
+  'test/control/model-mutants.ts',
 ]
 const paired = ['src/routing/', 'src/gateway/', 'src/store/', 'src/provider/', 'src/control/', 'src/admin/']
 
