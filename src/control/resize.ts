@@ -62,7 +62,8 @@ export function makeResize(parts: Parts) {
     const seen = await fleet.read()
     // Looked at without a lock first: mostly nothing is to be done.
     if (decide(seen, place, carried).length === 0) {
-      settledVersion = seen.version
+      // Not while nobody knows who is emptiest.
+      settledVersion = carried ? seen.version : null
       lookAgainMs = now() + coolDownMs / 4
       return 0
     }
