@@ -12,6 +12,7 @@ import type { Events } from './events.ts'
 import { makeDnsLookup } from './gateway/dns-lookup.ts'
 import { makeGateway, type Gateway } from './gateway/gateway.ts'
 import { makeResolver } from './gateway/resolver.ts'
+import { makeGceProvider } from './provider/gce.ts'
 import { makeLocalProvider } from './provider/local.ts'
 import { makeMeasuredProvider } from './provider/measured.ts'
 import type { Provider } from './provider/provider.ts'
@@ -183,12 +184,30 @@ function nullWhereAway(error: unknown): null {
 
 function openProvider(config: Config): Provider {
   if (config.provider === 'static') return makeStaticProvider(config['static.upstreams'])
+  if (config.provider === 'gce') return openGceProvider(config)
   return makeLocalProvider({
     dataDir: config.dataDir,
     sourceAddresses: config['local.sourceAddresses'],
     tinyproxy: config['local.tinyproxy'],
     maxClients: config['local.maxClients'],
     labels: config['local.labels'],
+  })
+}
+
+function openGceProvider(config: Config): Provider {
+  return makeGceProvider({
+    fleet: config.fleet,
+    // The configuration is checked: gce has them.
+    project: config['gce.project']!,
+    template: config['gce.template']!,
+    zones: config['gce.zones'],
+    namePrefix: config['gce.namePrefix'],
+    port: config['gce.port'],
+    address: config['gce.address'],
+    labels: config['gce.labels'],
+    credentials: config['gce.credentials'],
+    operationTimeoutMs: config['gce.operationTimeoutMs'],
+    endpoint: config['gce.endpoint'],
   })
 }
 
