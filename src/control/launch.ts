@@ -63,6 +63,5 @@ async function orderAnew(
 }
 
 function zoneAfter(zone: UpstreamRecord['zone'], zones: readonly string[]): string | null {
-  if (zones.length < 2 || zone === null) return null
-  return zones[(zones.indexOf(zone) + 1) % zones.length]!
+  return zone === null ? null : (zones[(zones.indexOf(zone) + 1) % zones.length] ?? null)
 }

@@ -140,6 +140,7 @@ t.test('where it goes after a zone without machines', async (t) => {
   const rows: readonly (readonly [string, string | null, string[], string | null, 'waits' | 'goes on'])[] = [
     ['it is the only one', 'zone-a', ['zone-a'], 'zone-a', 'waits'],
     ['it is none of them any more', 'zone-x', zones, 'zone-a', 'waits'],
+    ['it is not the only one that is left', 'zone-x', ['zone-a'], 'zone-a', 'waits'],
     ['the provider has no zones', 'folder', [], 'folder', 'waits'],
     ['the row has none', null, zones, null, 'waits'],
     ['it is one in between', 'zone-b', zones, 'zone-c', 'goes on'],

@@ -1,14 +1,27 @@
 import t, { type Test } from 'tap'
-import { makePublisher } from '../../src/control/publish.ts'
+import { makePublisher, snapshotOf } from '../../src/control/publish.ts'
 import { GatewayError } from '../../src/errors.ts'
 import { openMemoryStore } from '../../src/store/memory/memory.ts'
+import type { FleetContent, UpstreamRecord } from '../../src/store/records.ts'
 import type { Snapshots } from '../../src/store/store.ts'
 import { controlWorlds, life } from '../fixtures/control-under-test.ts'
-import { added, apply, ruleAdded } from '../fixtures/records-under-test.ts'
+import { added, apply, changed, ruleAdded } from '../fixtures/records-under-test.ts'
 import { snapshot } from '../fixtures/snapshot.ts'
+import { drain, madeMs, upstreamRecord } from '../fixtures/upstream-records.ts'
 
 const { openWorld } = await controlWorlds(t)
 const empty = (): Snapshots => openMemoryStore({ life, now: () => 0 }).snapshots
+
+const content: FleetContent = {
+  version: 1,
+  ledgerHash: '',
+  evictionAsked: null,
+  wantedSize: null,
+  configuredSize: null,
+  nowMs: madeMs,
+  upstreams: [],
+  restrictions: [],
+}
 
 /** A store of pins with a hand on it: `current` may be exchanged, `isDown` makes it throw. */
 async function setUp(t: Test) {
@@ -75,6 +88,71 @@ t.test('the records are published under their version, and only what gateways ne
   t.equal(publisher.upstream('up-9'), null)
   t.strictSame(facts.of('snapshot_published'), [{ version: 1 }])
 })
+
+const closed = { atMs: madeMs, pins: 1, tunnels: 0 }
+
+t.test('gateways are told of the upstreams that jobs may be on', async (t) => {
+  const rows: readonly (readonly [name: string, said: Partial<UpstreamRecord>, isPublished: boolean])[] = [
+    ['running', { state: 'running' }, true],
+    ['running, and set aside', { state: 'running', ejected: true, quarantined: true }, true],
+    ['running, and replaced', { state: 'running', replacedBy: 'up-2' }, true],
+    ['draining: its jobs finish', { state: 'draining', drain: drain() }, true],
+    ['drained: it may come back', { state: 'draining', drain: drain({ drainedAtMs: madeMs }) }, true],
+    ['drained, to be deleted', { state: 'draining', drain: drain({ thenDelete: true }) }, true],
+    ['draining, nobody knows why', { state: 'draining', drain: null }, true],
+    ['closed at its deadline', { state: 'draining', drain: drain({ shut: closed }) }, false],
+    ['once closed, and cancelled since', { state: 'running', drain: drain({ shut: closed }) }, true],
+    ['being made', { state: 'provisioning', host: '' }, false],
+    ['made, and its probes not good yet', { state: 'provisioning' }, false],
+    ['being deleted', { state: 'deleting', drain: drain() }, false],
+    ['failed', { state: 'failed' }, false],
+  ]
+  for (const [name, said, isPublished] of rows) {
+    const { upstreams } = snapshotOf({ ...content, upstreams: [upstreamRecord({ id: 'up-1', ...said })] })
+    t.equal(upstreams.length, isPublished ? 1 : 0, name)
+  }
+})
+
+t.test('gateways are told the state, so that draining ones get no new jobs', async (t) => {
+  const record = upstreamRecord({
+    id: 'up-1',
+    state: 'draining',
+    drain: drain(),
+    requestId: 'r',
+    problem: 'p',
+  })
+  t.strictSame(snapshotOf({ ...content, upstreams: [record] }).upstreams, [
+    {
+      id: 'up-1',
+      name: 'up-1',
+      provider: 'gce',
+      state: 'draining',
+      host: '10.0.0.1',
+      port: 8888,
+      egressIp: '203.0.113.1',
+      labels: {},
+      ejected: false,
+      quarantined: false,
+      credentials: null,
+    },
+  ])
+})
+
+t.test(
+  'what is closed leaves gateways with the next publication, and what is cancelled comes back',
+  async (t) => {
+    const { records, publisher, store } = await setUp(t)
+    await apply(records, added('up-1', { state: 'draining', drain: drain() }), added('up-2'))
+    await publisher.pass()
+    t.same(await idsIn(store), ['up-1', 'up-2'])
+    await apply(records, changed('up-1', { drain: drain({ drainedAtMs: madeMs, shut: closed }) }))
+    await publisher.pass()
+    t.same(await idsIn(store), ['up-2'])
+    await apply(records, changed('up-1', { state: 'running', drain: null }))
+    await publisher.pass()
+    t.same(await idsIn(store), ['up-1', 'up-2'])
+  },
+)
 
 t.test('a pass with nothing to do publishes nothing, and reads no more than versions', async (t) => {
   const { records, publisher, store } = await setUp(t)
