@@ -97,7 +97,6 @@ export const controlErrorTable = {
   not_found: controlRow(404, 'There is no such thing'),
   /** It would clash with what is there: an id or an address taken, a row that the configuration owns. */
   conflict: controlRow(409, 'It clashes with what is there'),
-  in_use: controlRow(409, 'Jobs are using it'),
   /** A rule that selects no upstream; `force` overrides. */
   names_nothing: controlRow(409, 'The restriction selects no upstream'),
   /** A lane in use would be left without upstream; `force` overrides. */

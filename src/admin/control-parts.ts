@@ -79,10 +79,10 @@ export type FleetVerbs = {
 export type SyncVerbs = {
   /**
    * A pass that begins from now on, as soon as can be.
-   * @param confirm  it may take out of the fleet what is gone, however much that is
+   * @param confirm  it may take out of the fleet what is gone, however much that is; the ledger says who has confirmed it
    * @returns the pass: its report has the same text
    */
-  ask(options: { readonly confirm: boolean }): Promise<{ readonly pass: string }>
+  ask(options: { readonly confirm: boolean }, author: Author): Promise<{ readonly pass: string }>
   /** Of the last pass, of any process; null before the first. */
   report(): Promise<SyncReport | null>
 }

@@ -7,7 +7,7 @@ import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import { makeDatabasePresence, makeStorePresence } from '../presence.ts'
 import type { Provider } from '../provider/provider.ts'
-import type { RecordStore } from '../store/records.ts'
+import type { Author, RecordStore } from '../store/records.ts'
 import type { TrafficStore } from '../store/store.ts'
 import type { Restriction } from '../types.ts'
 import { makeReportCollector } from './collect-reports.ts'
@@ -20,7 +20,7 @@ import { makeHealth } from './health.ts'
 import type { Probe } from './probe.ts'
 import { makePublisher } from './publish.ts'
 import { makeResize } from './resize.ts'
-import { makeSync } from './sync.ts'
+import { makeSync, type SyncRequest } from './sync.ts'
 import { makeTakeIn } from './take-in.ts'
 import { loadOf, makeTrafficWatch, type Load } from './traffic.ts'
 
@@ -164,7 +164,7 @@ export function makeControl(parts: Parts) {
   let living: Loop | null = null
   let syncing: Loop | null = null
   let loops: Loop[] = []
-  let nextSync = { pass: newRequestId(), confirmed: false }
+  let nextSync: SyncRequest = { pass: newRequestId(), confirmedBy: null }
 
   async function load(): Promise<Load> {
     const [pins, reports] = await Promise.all([store.pins.counts(), store.heartbeats.list()])
@@ -222,7 +222,7 @@ export function makeControl(parts: Parts) {
   async function syncOnce(): Promise<void> {
     if (!isTakenIn) return
     const asked = nextSync
-    nextSync = { pass: newRequestId(), confirmed: false }
+    nextSync = { pass: newRequestId(), confirmedBy: null }
     await databasePresence.during(async () => void (await sync.pass(asked)))
   }
 
@@ -259,8 +259,8 @@ export function makeControl(parts: Parts) {
     fleet: makeFleetEdits({ fleet, provider, changed }),
     sync: {
       report: () => records.syncs.read(),
-      async ask({ confirm }: { readonly confirm: boolean }) {
-        nextSync = { ...nextSync, confirmed: nextSync.confirmed || confirm }
+      async ask({ confirm }: { readonly confirm: boolean }, author: Author) {
+        if (confirm) nextSync = { ...nextSync, confirmedBy: author }
         syncing?.wake()
         return { pass: nextSync.pass }
       },

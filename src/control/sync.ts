@@ -6,6 +6,7 @@ import { isControlError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { isProviderError, type Instance, type Listing, type Provider } from '../provider/provider.ts'
 import type {
+  Author,
   FleetContent,
   FleetRecords,
   NewUpstream,
@@ -17,7 +18,7 @@ import type {
 } from '../store/records.ts'
 import { lifeId } from './adopt.ts'
 import { changeOf, end, move } from './life.ts'
-import { planSync, type Correction, type Sightings } from './plan-sync.ts'
+import { planSync, takesAway, type Correction, type Sightings } from './plan-sync.ts'
 import { problemOf } from './retry.ts'
 
 type Parts = {
@@ -38,6 +39,13 @@ type Parts = {
   readonly changed: () => void
 }
 
+export type SyncRequest = {
+  /** A UUID, which its report will have. */
+  readonly pass: string
+  /** It may take out of the fleet what is gone, however much that is. */
+  readonly confirmedBy: Author | null
+}
+
 /** What became of a correction. */
 type Applied = { readonly done: true } | { readonly done: false; readonly detail: string }
 
@@ -47,13 +55,13 @@ export function makeSync(parts: Parts) {
   const { fleet, upstreams, reports, provider, settings, holder, newId, now, events } = parts
   let sightings: Sightings = new Map()
 
-  async function pass({ pass, confirmed }: { pass: string; confirmed: boolean }): Promise<SyncReport> {
+  async function pass({ pass, confirmedBy }: SyncRequest): Promise<SyncReport> {
     const begun = { pass, holder, startedAtMs: parts.wallClock() }
     const startedMs = now()
     const before = await fleet.read()
     const listing = await listed(provider)
     const outcome =
-      'problem' in listing ? failedFor(listing.problem) : await correct(before, listing, confirmed)
+      'problem' in listing ? failedFor(listing.problem) : await correct(before, listing, confirmedBy)
     const report = { ...begun, endedAtMs: parts.wallClock(), recorded: before.upstreams.length, ...outcome }
     await reports.keep(report)
     const { corrected, left, problems } = report
@@ -68,7 +76,7 @@ export function makeSync(parts: Parts) {
     return report
   }
 
-  async function correct(before: FleetContent, listing: Listing, confirmed: boolean) {
+  async function correct(before: FleetContent, listing: Listing, confirmedBy: Author | null) {
     const plan = planSync({
       provider: provider.name,
       place: await provider.place(),
@@ -81,14 +89,18 @@ export function makeSync(parts: Parts) {
       recordNowMs: before.nowMs,
       absences: settings.absences,
       graceMs: settings.graceMs,
-      confirmed,
+      confirmed: confirmedBy !== null,
     })
     sightings = plan.sightings
     const corrected: { id: string; action: string; detail: string }[] = []
     const left = [...plan.left]
     for (const correction of plan.corrections) {
       const { id, action, reason } = correction
-      const applied = await apply(correction)
+      const applied = await apply(
+        confirmedBy && takesAway(correction)
+          ? { ...correction, reason: confirmed(reason, confirmedBy) }
+          : correction,
+      )
       if (applied.done) corrected.push({ id, action, detail: reason })
       else left.push({ id, detail: `${reason}, but ${applied.detail}` })
     }
@@ -161,9 +173,18 @@ export function makeSync(parts: Parts) {
     if (!instance || !isSameView(instance, correction.instance))
       return { done: false, detail: 'the provider says otherwise when asked again' }
     const fresh = await lifeOf(instance)
-    return change(reason, [record, fresh.id], (standing) =>
-      standing ? [end(standing, 'gone', 'provider'), { kind: 'upstream_added', upstream: fresh }] : null,
-    )
+    return change(reason, [record, fresh.id], (standing) => {
+      if (!standing) return null
+      const upstream = { ...fresh, ...wishFor(standing, instance) }
+      return [end(standing, 'gone', 'provider'), { kind: 'upstream_added', upstream }]
+    })
+  }
+
+  /** A machine that is to be deleted, or replaced, still is when its address is another. */
+  function wishFor(record: UpstreamRecord, instance: Instance): Partial<NewUpstream> {
+    if (record.incarnation !== instance.incarnation) return {}
+    const { drain, replacedBy } = record
+    return drain?.thenDelete ? { state: 'deleting', drain, requestId: newId() } : { replacedBy }
   }
 
   async function adopt(instance: Instance, reason: string): Promise<Applied> {
@@ -259,4 +280,8 @@ function addressOf(instance: Instance) {
 function movedFields({ record, instance }: Correction & { action: 'moved' }) {
   const { host, port, egressIp: listedIp } = instance
   return { host, port, listedIp: listedIp ?? record.listedIp, egressIp: record.egressIp ?? listedIp }
+}
+
+function confirmed(reason: string, { actor, reason: why }: Author): string {
+  return `${reason}; confirmed by ${actor}${why === null ? '' : ` (${why})`}`
 }

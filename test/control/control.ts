@@ -176,7 +176,7 @@ t.test('a pass of sync that is asked for begins soon, and its report is that one
   const world = await setUp(t, [instanceOf('vm-1')])
   await world.control.start()
   t.equal(await world.control.sync.report(), null)
-  const { pass } = await world.control.sync.ask({ confirm: false })
+  const { pass } = await world.control.sync.ask({ confirm: false }, operator.author)
   await until('it is there', async () => (await world.control.sync.report())?.pass === pass)
   t.match(await world.control.sync.report(), {
     outcome: 'done',

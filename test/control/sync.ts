@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { makeSync } from '../../src/control/sync.ts'
 import type { Instance, Listing } from '../../src/provider/provider.ts'
-import type { NewUpstream } from '../../src/store/records.ts'
+import type { Author, NewUpstream } from '../../src/store/records.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
 import { controlWorlds } from '../fixtures/control-under-test.ts'
 import { added, apply, changed } from '../fixtures/records-under-test.ts'
@@ -60,7 +60,7 @@ async function setUp(t: Test, ...ids: string[]) {
       changed: () => {},
     })
   const sync = open()
-  const pass = (confirmed = false) => sync.pass({ pass: randomUUID(), confirmed })
+  const pass = (confirmedBy: Author | null = null) => sync.pass({ pass: randomUUID(), confirmedBy })
   /** One after the other, far enough apart that what is missing in all of them is gone. */
   const passes = async () => {
     await pass()
@@ -199,7 +199,7 @@ t.test('a machine of others with our label is adopted, once, also by two at once
     instance({ id: 'vm-9', host: '10.0.0.9', labels: { pool: 'p' }, incarnation: '9' }),
   )
   const another = open()
-  const reports = await Promise.all([pass(), another.pass({ pass: 'other', confirmed: false })])
+  const reports = await Promise.all([pass(), another.pass({ pass: 'other', confirmedBy: null })])
   t.same(
     reports.flatMap(({ corrected }) => corrected.map(({ id }) => id)),
     ['vm-9'],
@@ -243,7 +243,7 @@ t.test('one that failed is forgotten after an hour: its row is deleted as any ot
 })
 
 t.test('too much gone at once stops what takes away, until a person confirms it', async (t) => {
-  const { cloud, passes, pass, read } = await setUp(t, 'up-1', 'up-2', 'up-3')
+  const { cloud, passes, pass, read, records, version } = await setUp(t, 'up-1', 'up-2', 'up-3')
   cloud.machines.clear()
   cloud.machines.set('vm-9', instance({ id: 'vm-9', host: '10.0.0.9', incarnation: '9' }))
   t.match(await passes(), {
@@ -252,8 +252,11 @@ t.test('too much gone at once stops what takes away, until a person confirms it'
     left: [{ detail: /not confirmed/ }, {}, {}],
   })
   t.match(await read('vm-9'), { state: 'provisioning' }, 'what comes is taken in all the same')
-  t.match(await pass(true), { outcome: 'done' })
+  t.match(await pass({ actor: 'admin:alice', reason: 'the project was moved' }), { outcome: 'done' })
   t.match(await read('up-3'), { state: 'deleted' })
+  t.match(await records.store.ledger.read(await version()), {
+    reason: 'sync: its machine is gone; confirmed by admin:alice (the project was moved)',
+  })
 })
 
 t.test('a cloud that fails in the middle leaves that one for the next pass', async (t) => {

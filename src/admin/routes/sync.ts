@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { ControlError } from '../../errors.ts'
+import { authorOf } from '../author.ts'
 import type { ControlParts } from '../control-parts.ts'
 import { nullable } from '../grammar.ts'
 import { actOnce } from '../idempotent.ts'
@@ -60,7 +61,7 @@ export function addSync(app: FastifyInstance, { sync, records }: ControlParts): 
     },
     (request, reply) =>
       actOnce({ request, reply, keys: records.keys }, async () => {
-        const { pass } = await sync.ask({ confirm: request.body?.confirm ?? false })
+        const { pass } = await sync.ask({ confirm: request.body?.confirm ?? false }, authorOf(request))
         return { status: 202, location: path, body: { pass } }
       }),
   )

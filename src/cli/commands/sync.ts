@@ -11,10 +11,9 @@ import { tellLate, waitFlags, waitingFor, withPatientApi } from '../waiting.ts'
 import { apiFlags, author, changeFlags, tell, withApi } from '../with-api.ts'
 
 const path = '/v1/sync'
-/** A pass has no row of its own in the ledger, so there is no reason to give. */
 const flags = {
   confirm: toggle('what is gone leaves the fleet, however much that is'),
-  'idempotency-key': changeFlags['idempotency-key'],
+  ...changeFlags,
   ...apiFlags,
   ...waitFlags,
 }
@@ -29,7 +28,7 @@ const sync = command({
   ],
   args: {},
   flags,
-  examples: ['lanekeeper sync --wait', 'lanekeeper sync --confirm --wait'],
+  examples: ['lanekeeper sync --wait', 'lanekeeper sync --confirm --wait --reason "the project was moved"'],
   exits: { 1: 'failed: refused, no answer, or with --wait: the pass was not done (in time)' },
   run: (call) =>
     withPatientApi(call, async (api) => {
@@ -39,7 +38,7 @@ const sync = command({
         path,
         ...(confirm ? { body: { confirm } } : {}),
         knownBy: 'pass',
-        ...author({ ...call.flags, reason: null, actor: null }),
+        ...author(call.flags),
       })
       if (wait) return follow(call, api, asked.pass)
       const said = `Sync ${cell(asked.pass)} is asked for; lanekeeper sync report tells what it came to.`
