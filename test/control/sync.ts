@@ -7,7 +7,7 @@ import { makeFakeClock } from '../fixtures/clock.ts'
 import { controlWorlds } from '../fixtures/control-under-test.ts'
 import { added, apply, changed } from '../fixtures/records-under-test.ts'
 import { makeScriptedProvider } from '../fixtures/scripted-provider.ts'
-import { instance } from '../fixtures/upstream-records.ts'
+import { drain, instance } from '../fixtures/upstream-records.ts'
 
 const { openWorld } = await controlWorlds(t)
 const minute = 60_000
@@ -168,6 +168,43 @@ t.test('another external address is another upstream: one ends, one waits for it
   })
   t.match(await pass(), { corrected: [], left: [] }, 'and that is that')
   t.equal(cloud.callsOf('delete').length, 0)
+})
+
+t.test('a machine that is to go, or is being replaced, still is when its address is another', async (t) => {
+  const leaving = drain({ thenDelete: true, by: 'control' })
+  const cases = [
+    {
+      name: 'drained to be deleted',
+      to: { state: 'draining', drain: leaving },
+      becomes: { state: 'deleting', drain: { by: 'control' }, requestId: /-/ },
+    },
+    {
+      name: 'only drained: the new life is another upstream',
+      to: { state: 'draining', drain: drain() },
+      becomes: { state: 'provisioning', drain: null },
+    },
+    {
+      name: 'replaced',
+      to: { replacedBy: 'up-9' },
+      becomes: { state: 'provisioning', replacedBy: 'up-9' },
+    },
+    {
+      name: 'another machine under its name',
+      to: { state: 'draining', drain: leaving },
+      incarnation: '2',
+      becomes: { state: 'provisioning', drain: null },
+    },
+  ] as const
+  for (const { name, to, becomes, ...more } of cases) {
+    await t.test(name, async (t) => {
+      const { records, cloud, pass, read } = await setUp(t, 'up-1')
+      await apply(records.store, { kind: 'upstream_changed', id: 'up-1', from: {}, to })
+      cloud.machines.set('up-1', instance({ id: 'up-1', egressIp: '203.0.113.9', ...more }))
+      t.match(await pass(), { corrected: [{ id: 'up-1', action: 'renewed' }] })
+      t.match(await read('up-1'), { state: 'deleted', deletedBy: 'provider' })
+      t.match(await read('up-1.2'), becomes)
+    })
+  }
 })
 
 t.test('a stale view of an address renews nothing', async (t) => {
