@@ -41,7 +41,7 @@ export type GceClients = {
 
 /**
  * The calls behind the client's methods, since those methods read the description of the whole API anew for each refusal
- * that comes with details, as most of Google's do: 0.37 s in which this thread does nothing else (2026-10, 7.8.0).
+ * that comes with details, as most of Google's do: 0.37 s in which this thread does nothing else (2026-11, 7.8.0).
  * @param endpoint  null is Google's. One without TLS is a test's, and gets no credentials: they would go over the wire open.
  * @throws ProviderError unavailable without credentials that can be read
  */

@@ -124,6 +124,21 @@ t.test('a machine that somebody deletes at once is not found', async (t) => {
   await removed
 })
 
+t.test('a machine that another order is still making is awaited, until it has its addresses', async (t) => {
+  const { engine, provider, callsOf } = await startGce(t)
+  engine.holdOperations()
+  const order = orderOf(provider.draft(inFirstZone))
+  const abort = new AbortController()
+  const first = provider.create(order, abort.signal)
+  await until('it waits', () => callsOf('wait').length > 0)
+  abort.abort(new Error('not any more'))
+  await t.rejects(first, { message: 'not any more' })
+  const second = provider.create({ ...order, requestId: crypto.randomUUID() })
+  await until('it looks again', () => callsOf('get').length > 2)
+  engine.releaseOperations()
+  t.match(await second, { status: 'running', host: /^127\.1\./, egressIp: /^127\.0\./ })
+})
+
 t.test('a machine that stops while it is awaited is not there', async (t) => {
   const { engine, provider } = await startGce(t)
   const order = orderOf(provider.draft(inFirstZone))
@@ -133,7 +148,7 @@ t.test('a machine that stops while it is awaited is not there', async (t) => {
 })
 
 t.test('who aborts while an operation runs gets the reason at once', async (t) => {
-  const { engine, provider } = await startGce(t, { engine: { waitMs: 60_000 } })
+  const { engine, provider } = await startGce(t, { engine: { waitMs: 60_000 }, operationTimeoutMs: 120_000 })
   engine.holdOperations()
   const abort = new AbortController()
   const creating = provider.create(orderOf(provider.draft(inFirstZone)), abort.signal)

@@ -137,6 +137,15 @@ t.test('a read finds a machine in whichever zone it is, and says null only of wh
   await rejectsWith(t, provider.read(made), 'unavailable', /503/)
 })
 
+t.test('what cannot be a name is nowhere, and not asked for', async (t) => {
+  const { engine, provider } = await startGce(t)
+  for (const id of ['', '..', '../../zones', 'Lane', 'a b', 'static-10.0.0.5-8888']) {
+    t.equal(await provider.read({ id, zone: zones[0]!, incarnation: null }), null, id)
+    await t.resolves(provider.delete(deletionOf({ id, zone: null, incarnation: null })), id)
+  }
+  t.strictSame(engine.calls, [])
+})
+
 t.test('a machine that was stopped, started, or made anew is told apart', async (t) => {
   const { engine, provider } = await startGce(t)
   const made = await createOne(provider)
