@@ -21,6 +21,7 @@ import {
   added,
   apply,
   author,
+  beforeLast,
   changed,
   deleted,
   recordsEmbedded,
@@ -29,9 +30,11 @@ import {
   ruleAdded,
   type OpenRecords,
 } from '../../fixtures/records-under-test.ts'
+import { until } from '../../fixtures/until.ts'
 
+const onServer = await recordsOnServer(await postgresFor(t))
 const databases: { readonly [name: string]: OpenRecords } = {
-  'on a PostgreSQL server': await recordsOnServer(await postgresFor(t)),
+  'on a PostgreSQL server': onServer,
   embedded: await recordsEmbedded(t),
 }
 const runs = 50
@@ -43,6 +46,33 @@ for (const [name, open] of Object.entries(databases))
     t.test('a reader never sees half of a change', (t) => readers(t, open))
     t.test('a crash after any statement leaves nothing half done', (t) => crashes(t, open))
   })
+
+t.test('controls that wait while another one sees the new store too agree that it changed', async (t) => {
+  const { store, another, through, look } = await onServer(t)
+  const other = another()
+  await store.fleet.storeSeen('one')
+  const gate = Promise.withResolvers<void>()
+  const reached = Promise.withResolvers<void>()
+  const hold = async (): Promise<void> => {
+    reached.resolve()
+    await gate.promise
+  }
+  const change = apply(
+    through((db) => beforeLast(db, hold)),
+    added('up-a'),
+  )
+  await reached.promise
+  const seen = [store, other, other].map((each) => each.fleet.storeSeen('two'))
+  await until('all wait for the row of the fleet', async () => {
+    const waiting = await look(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)
+    return waiting.length === seen.length
+  })
+  gate.resolve()
+  await change
+  const told = await Promise.all(seen)
+  const { changedAtMs } = await store.fleet.storeSeen('two')
+  t.ok(told.every((each) => each.changedAtMs !== null && each.changedAtMs >= changedAtMs!))
+})
 
 /** The ledger's rows, played again on nothing, are the tables: each record, time and row version. */
 async function histories(t: Test, open: OpenRecords): Promise<void> {

@@ -3,13 +3,13 @@
 
 import t from 'tap'
 import type { Test } from 'tap'
-import type { Db } from '../../../src/store/postgres/db.ts'
 import { queries } from '../../../src/store/postgres/queries.ts'
 import { claimsContract } from '../../fixtures/claims-contract.ts'
 import { postgresFor } from '../../fixtures/postgres.ts'
 import {
   added,
   apply,
+  beforeLast,
   changed,
   recordsEmbedded,
   recordsOnServer,
@@ -89,22 +89,3 @@ t.test('one that is being changed is passed over, and nobody waits for it', asyn
   gate.resolve()
   await change
 })
-
-/** Does something before the fleet's version is raised: what the change has locked is locked then. */
-function beforeLast(db: Db, act: () => Promise<void>): Db {
-  return {
-    ...db,
-    transaction: (work, options) =>
-      db.transaction(
-        (statements) =>
-          work({
-            ...statements,
-            query: async (sql, values) => {
-              if (sql === queries['raise-version']) await act()
-              return statements.query(sql, values)
-            },
-          }),
-        options,
-      ),
-  }
-}
