@@ -15,6 +15,8 @@ type Import = {
   readonly of: string
   /** `import type`: gone when the program runs. */
   readonly isType: boolean
+  /** `import()`: only what is asked for is loaded. */
+  readonly isCall: boolean
 }
 
 const imports = sources.flatMap(importsOf)
@@ -23,11 +25,16 @@ function importsOf(from: string): Import[] {
   const text = readFileSync(join(root, from), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '')
   const statements = text.matchAll(/^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm)
   const calls = text.matchAll(/\b(?:import|require)\((\s*)'([^']+)'\s*\)/g)
-  return [...statements, ...calls].map(([, type, name]) => ({
+  const importOf = ([, type, name]: RegExpExecArray, isCall: boolean) => ({
     from,
     of: resolve(from, name!),
     isType: type?.trim() === 'type',
-  }))
+    isCall,
+  })
+  return [
+    ...[...statements].map((match) => importOf(match, false)),
+    ...[...calls].map((match) => importOf(match, true)),
+  ]
 }
 
 function resolve(from: string, name: string): string {
@@ -154,7 +161,7 @@ t.test('each part imports only what it may know', async (t) => {
 
 t.test('each package is known in one place', async (t) => {
   for (const { from, of } of imports) {
-    if (of.startsWith('src/') || of.startsWith('node:')) continue
+    if (/^(src|test)\/|^node:/.test(of)) continue
     const name = of
       .split('/')
       .slice(0, of.startsWith('@') ? 2 : 1)
@@ -186,6 +193,11 @@ t.test('the rules that matter most, said once more', async (t) => {
     return isAdapter && !isIn(from, 'src/store/') && from !== 'src/build.ts'
   })
   none('only main knows build', ({ from, of }) => of === 'src/build.ts' && from !== 'src/main.ts')
+  // `npm run demo -- --fleet` plays on the cloud of the tests, which a checkout has; others may have no tests.
+  none('of the tests only the cloud is known, to the demo alone, and loaded when it is asked for', (edge) => {
+    const isCloud = edge.from === 'src/demo/cloud.ts' && edge.of === 'test/fixtures/compute-engine.ts'
+    return edge.of.startsWith('test/') && !(isCloud && (edge.isType || edge.isCall))
+  })
   none('only the commands that need no running program know main', ({ from, of }) => {
     const know = ['src/cli/commands/start.ts', 'src/cli/commands/migrate.ts']
     return of === 'src/main.ts' && !know.includes(from)

@@ -23,15 +23,20 @@ export type Lanekeeper = {
   readonly stop: (signal?: NodeJS.Signals, withinMs?: number) => Promise<number | NodeJS.Signals>
 }
 
-const readyWithinMs = 20_000
+/** The embedded database takes seconds, and far longer where the machine has other work. */
+const readyWithinMs = 60_000
 
 const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 
 /**
  * Starts it and waits until it prints that it is ready. Ports are free ones and the data folder is a new one
  * unless `env` says otherwise; nothing else of the caller's configuration is passed on.
+ * @param signal  ends a start that is still waited for
  */
-export async function startLanekeeper(env: { readonly [name: string]: string } = {}): Promise<Lanekeeper> {
+export async function startLanekeeper(
+  env: { readonly [name: string]: string } = {},
+  signal?: AbortSignal,
+): Promise<Lanekeeper> {
   const ownFolder = env.DATA_DIR === undefined ? await mkdtemp(join(tmpdir(), 'lanekeeper-data-')) : null
   const dataDir = env.DATA_DIR ?? ownFolder ?? ''
   const child = spawn(process.execPath, [main, 'start'], {
@@ -47,7 +52,7 @@ export async function startLanekeeper(env: { readonly [name: string]: string } =
     return ended
   }
   try {
-    await untilReady(child, () => output)
+    await untilReady(child, () => output, signal)
   } catch (error) {
     await stop('SIGKILL')
     throw new Error(`lanekeeper did not start; it printed:\n${output}`, { cause: error })
@@ -64,8 +69,9 @@ export async function startLanekeeper(env: { readonly [name: string]: string } =
 }
 
 /** It prints `ready` on a line of its own once a job would be served. */
-function untilReady(child: ChildProcess, output: () => string): Promise<void> {
+function untilReady(child: ChildProcess, output: () => string, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(new Error('nobody waits for it any more')))
     const timer = setTimeout(() => reject(new Error(`not ready within ${readyWithinMs} ms`)), readyWithinMs)
     const look = () => {
       if (!/^ready$/m.test(output())) return

@@ -22,7 +22,10 @@ export function table(results: readonly JobResult[]): string {
     upstreams.join(' '),
     addresses.join(' '),
   ])
-  const head = ['job', 'lane', 'requests', 'upstream', 'address seen by the target']
+  return inColumns(['job', 'lane', 'requests', 'upstream', 'address seen by the target'], rows)
+}
+
+export function inColumns(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]!.length)),
   )
