@@ -43,7 +43,6 @@ export function makeGceProvider(settings: GceProviderSettings): Provider {
   /** Known to `close`, which ends it. */
   async function open<T>(signal: AbortSignal | undefined, work: (either: AbortSignal) => Promise<T>) {
     const either = signal ? AbortSignal.any([closing.signal, signal]) : closing.signal
-    either.throwIfAborted()
     return work(either)
   }
 

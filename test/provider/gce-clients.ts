@@ -10,7 +10,7 @@ const settings = gceSettings({ url: '', project: 'p', template: 'lane', port: 88
 const variable = 'GOOGLE_APPLICATION_CREDENTIALS'
 
 t.test('credentials that cannot be read are told, without a word of what they say', async (t) => {
-  const folder = t.testdir({ 'broken.json': '{"private_key": "SECRET', 'strange.json': '{"type": "SECRET"}' })
+  const folder = t.testdir({ 'broken.json': 'SECRET is no JSON', 'strange.json': '{"type": "SECRET"}' })
   for (const file of ['absent.json', 'broken.json', 'strange.json']) {
     setVariable(t, join(folder, file))
     const provider = makeGceProvider(settings)
