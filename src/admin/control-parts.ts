@@ -2,7 +2,7 @@
 // Types only; src/control keeps them.
 
 import type { Author, Claim, Outcome, RecordStore, RestrictionRecord, SyncReport } from '../store/records.ts'
-import type { StoredAnswer, UpstreamRecord } from '../store/records.ts'
+import type { StoredAnswer, UpstreamRecord, UpstreamRecords } from '../store/records.ts'
 import type { Labels, Restriction, Snapshot } from '../types.ts'
 
 /** A change as somebody asked for it. */
@@ -121,7 +121,9 @@ export type ControlParts = {
   readonly restrictions: RestrictionVerbs
   readonly fleet: FleetVerbs
   readonly sync: SyncVerbs
-  readonly records: Pick<RecordStore, 'upstreams' | 'restrictions' | 'ledger' | 'keys' | 'reports'>
+  readonly records: Pick<RecordStore, 'restrictions' | 'ledger' | 'keys' | 'reports'> & {
+    readonly upstreams: Pick<UpstreamRecords, 'list' | 'read'>
+  }
   /** The snapshot that gateways decide by; null before the first. @throws GatewayError store_unavailable */
   snapshot(): Promise<Snapshot | null>
   /** Null while Redis is away. */

@@ -116,6 +116,7 @@ export function makeControl(parts: Parts) {
     holder,
     newRequestId,
     now,
+    random: Math.random,
     events,
     changed,
   })

@@ -15,8 +15,8 @@ import type { Probe } from './probe.ts'
 import { giveUp, remove } from './remove.ts'
 import { problemOf, retryAfterMs } from './retry.ts'
 
-/** Looked at by one pass. */
-const atMost = 500
+/** Looked at by one pass: all, in any fleet that we know of, since a drain that only waits stays first in the row. */
+const atMost = 10_000
 /** Steps under way at once in this process. */
 const sideBySide = 50
 
@@ -40,6 +40,8 @@ type Parts = {
   readonly newRequestId: () => string
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** From 0 up to, not including, 1. */
+  readonly random: () => number
   readonly events: Events
   /** Something has changed: publish it now, and look again who can go on. */
   readonly changed: () => void
@@ -55,7 +57,7 @@ type Work = {
 export type Controller = ReturnType<typeof makeController>
 
 export function makeController(parts: Parts) {
-  const { records, provider, settings, holder, newRequestId, now, events } = parts
+  const { records, provider, settings, holder, newRequestId, now, random, events } = parts
   const { claims, upstreams } = records
   const hold = makeHold({ fleet: parts.fleet, claims, changed: parts.changed })
   const running = new Map<string, Promise<void>>()
@@ -102,7 +104,7 @@ export function makeController(parts: Parts) {
       case 'wait':
         return Promise.resolve()
       case 'launch':
-        return launch(held, { provider, newRequestId })
+        return launch(held, { provider, upstreams, newRequestId })
       case 'admit':
         return admit(held, { probe: parts.probe, good: settings.good })
       case 'give-up':
@@ -136,7 +138,8 @@ export function makeController(parts: Parts) {
       await claims.release(claim)
       if (action.kind !== 'wait') tell(record, action)
     } catch (error) {
-      await failed(work, error)
+      // Whoever holds the claim now goes on; what its loss broke off here says nothing of the upstream.
+      if (!lost.signal.aborted) await failed(work, error)
     } finally {
       done.abort()
       await extending
@@ -149,7 +152,9 @@ export function makeController(parts: Parts) {
     if (stopping.signal.aborted || isSuperseded(error)) return void (await claims.release(claim))
     const problem = problemOf(error)
     const attempts = record.attempts + 1
-    const retryAtMs = Math.round(nowMs() + retryAfterMs(error, record.attempts))
+    // Spread, or fifty that were refused together would all be back together.
+    const waitMs = retryAfterMs(error, record.attempts) * (0.75 + random() / 2)
+    const retryAtMs = Math.round(nowMs() + waitMs)
     await claims.release(claim, { attempts, problem, retryAtMs })
     events.emit('upstream_step_failed', { upstream: record.id, step: action.kind, problem, attempts })
   }

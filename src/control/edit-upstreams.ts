@@ -171,11 +171,14 @@ export function makeUpstreamEdits(parts: Parts) {
         if (record.state === 'deleting') return { steps: [], answer: record }
         // Nobody has used what never ran.
         const isAtOnce = force || record.state === 'provisioning' || record.state === 'failed'
+        const drain = {
+          ...drainOf(record, content, deadlineMs),
+          thenDelete: true,
+          by: 'operator' as const,
+        }
         const step = isAtOnce
-          ? move(record, 'delete', { requestId: newRequestId() })
-          : move(record, 'drain', {
-              drain: { ...drainOf(record, content, deadlineMs), thenDelete: true, by: 'operator' },
-            })
+          ? move(record, 'delete', { drain, requestId: newRequestId() })
+          : move(record, 'drain', { drain })
         return changedTo(content, record, [step, ...lessOne(content, record)])
       })
     },

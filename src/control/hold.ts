@@ -28,11 +28,13 @@ export type Held = {
   /**
    * The outcome of the step and its ledger row, in one transaction.
    * @param decide  told the same record, since nobody may have changed it
+   * @param others  that it concerns too: nobody may have changed these either
    * @throws ControlError conflict where somebody has, or the claim is lost: then nothing is written
    */
   settle(
     reason: string,
     decide: (record: UpstreamRecord, at: { readonly nowMs: number }) => readonly Step[],
+    others?: readonly UpstreamRecord[],
   ): Promise<void>
 }
 
@@ -46,13 +48,15 @@ export function makeHold({ fleet, claims, changed }: Parts) {
         if (!(await claims.note(claim, notes))) throw superseded(record.id)
       },
 
-      async settle(reason, decide) {
+      async settle(reason, decide, others = []) {
         await fleet.changeUpstreams({
           author: { actor: 'control', reason },
-          ids: [record.id],
+          ids: [record, ...others].map(({ id }) => id),
           decide({ upstreams, nowMs }) {
             const standing = upstreams.find(({ id }) => id === record.id)
-            if (standing?.claimFence !== claim.fence || standing.rowVersion !== record.rowVersion)
+            const isSame = (one: UpstreamRecord) =>
+              upstreams.find(({ id }) => id === one.id)?.rowVersion === one.rowVersion
+            if (standing?.claimFence !== claim.fence || ![record, ...others].every(isSame))
               throw superseded(record.id)
             return { steps: decide(standing, { nowMs }), answer: null }
           },

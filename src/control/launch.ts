@@ -8,19 +8,20 @@ import {
   type Provider,
   type ProviderError,
 } from '../provider/provider.ts'
-import type { UpstreamFields, UpstreamRecord } from '../store/records.ts'
+import type { UpstreamFields, UpstreamRecord, UpstreamRecords } from '../store/records.ts'
 import type { Held } from './hold.ts'
-import { changeOf } from './life.ts'
+import { changeOf, end, lifeTable } from './life.ts'
 import { problemOf } from './retry.ts'
 
 type Parts = {
   readonly provider: Pick<Provider, 'create' | 'zones'>
+  readonly upstreams: Pick<UpstreamRecords, 'at'>
   /** A UUID. */
   readonly newRequestId: () => string
 }
 
 /** @throws ProviderError; ControlError conflict where the claim is lost */
-export async function launch(held: Held, { provider, newRequestId }: Parts): Promise<void> {
+export async function launch(held: Held, { provider, upstreams, newRequestId }: Parts): Promise<void> {
   const order = await orderOf(held, newRequestId)
   let instance: Instance
   try {
@@ -29,7 +30,32 @@ export async function launch(held: Held, { provider, newRequestId }: Parts): Pro
     if (!isProviderError(error, 'no_capacity', 'quota')) throw error
     return orderAnew(held, error, { zones: provider.zones, requestId: newRequestId() })
   }
-  await held.settle('its machine is there', (record) => [changeOf(record, foundFields(instance))])
+  const former = formerHolders(held.record, await upstreams.at(instance))
+  await held.settle(
+    'its machine is there',
+    (record) => [
+      ...former.map((other) => end(other, 'gone', 'provider')),
+      changeOf(record, foundFields(instance)),
+    ],
+    former,
+  )
+}
+
+/**
+ * A cloud gives an address to one machine at a time, so the machine that had it is no more. Whoever is pinned to that one
+ * must not be sent to this one, which has another egress IP.
+ */
+function formerHolders(
+  { id, provider }: UpstreamRecord,
+  there: readonly UpstreamRecord[],
+): readonly UpstreamRecord[] {
+  return there.filter(
+    (other) =>
+      other.id !== id &&
+      other.provider === provider &&
+      other.addedBy !== 'operator' &&
+      lifeTable[other.state].gone !== undefined,
+  )
 }
 
 /** What the provider tells of a machine, as the record keeps it. */

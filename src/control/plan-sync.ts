@@ -109,8 +109,9 @@ export function planSync(facts: SyncFacts): SyncPlan {
 }
 
 /** Jobs lose their upstream by it. */
-export function takesAway({ action }: Correction): boolean {
-  return action === 'gone' || action === 'renewed'
+export function takesAway(correction: Correction): boolean {
+  const { action } = correction
+  return (action === 'gone' || action === 'renewed') && correction.record.state !== 'provisioning'
 }
 
 type Sighted = (key: string) => boolean
@@ -227,7 +228,7 @@ function whyStopped(
   { confirmed }: SyncFacts,
 ): string | null {
   const gone = corrections.filter(takesAway).length
-  const running = own.filter(({ state }) => state === 'running').length
+  const running = own.filter(({ state }) => state === 'running' || state === 'draining').length
   if (confirmed || gone <= 1 || gone * 5 <= running) return null
   return `${gone} of ${running} running upstreams would be taken out of the fleet: look whether that is so, and confirm it`
 }

@@ -69,7 +69,9 @@ export function needsTraffic({ state }: UpstreamRecord): boolean {
 
 function planProvisioning(record: UpstreamRecord, { nowMs, launchMs }: LifeFacts): Action {
   // Machines that others made and listed may take their time: they are not ours to give up.
-  if (record.addedBy === 'control' && nowMs - record.stateSinceMs >= launchMs) {
+  // And one that nobody has tried yet (control was away, say) is tried.
+  const isTried = record.attempts > 0
+  if (record.addedBy === 'control' && isTried && nowMs - record.stateSinceMs >= launchMs) {
     const why = record.problem === null ? '' : `: ${record.problem}`
     return { kind: 'give-up', reason: `it did not come up within ${seconds(launchMs)}${why}` }
   }
@@ -79,10 +81,11 @@ function planProvisioning(record: UpstreamRecord, { nowMs, launchMs }: LifeFacts
 
 function planReplacement({ replacedBy }: UpstreamRecord, { replacement }: LifeFacts): Action {
   if (replacedBy === null) return wait('it is running')
-  if (replacement?.state === 'provisioning') return wait(`"${replacedBy}" is not running yet`)
-  if (replacement?.state === 'running')
-    return { kind: 'drain', reason: `"${replacedBy}" has taken its place` }
-  return { kind: 'keep', reason: `"${replacedBy}" did not come up to take its place` }
+  const state = replacement?.state ?? 'deleted'
+  if (state === 'provisioning') return wait(`"${replacedBy}" is not running yet`)
+  if (state !== 'running') return { kind: 'keep', reason: `"${replacedBy}" is ${state}, so it stays` }
+  if (replacement?.ejected) return wait(`"${replacedBy}" is ejected`)
+  return { kind: 'drain', reason: `"${replacedBy}" has taken its place` }
 }
 
 function planDrain(record: UpstreamRecord, { nowMs, traffic }: LifeFacts): Action {
@@ -107,7 +110,8 @@ function planDrain(record: UpstreamRecord, { nowMs, traffic }: LifeFacts): Actio
       : { kind: 'shut', pins, tunnels, reason }
   }
   if (!isConfirmed) return wait('some gateways have not confirmed its drain')
-  return wait(`${pins} jobs and ${tunnels} tunnels are left`)
+  if (pins + tunnels > 0) return wait(`${pins} jobs and ${tunnels} tunnels are left`)
+  return wait('some gateways still know jobs of it, or have yet to report')
 }
 
 /** The machine outlives what gateways know of it: they have heard that it is leaving, and closed what was left. */

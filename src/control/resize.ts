@@ -45,11 +45,10 @@ export function makeResize(parts: Parts) {
   }
 
   function leave(record: FleetContent['upstreams'][number], nowMs: number): Step {
+    const drain = newDrain(nowMs, { deadlineMs: drainMs, thenDelete: true, by: 'control' })
     // Nobody has used what never ran.
-    if (record.state === 'provisioning') return move(record, 'delete', { requestId: newRequestId() })
-    return move(record, 'drain', {
-      drain: newDrain(nowMs, { deadlineMs: drainMs, thenDelete: true, by: 'control' }),
-    })
+    if (record.state === 'provisioning') return move(record, 'delete', { drain, requestId: newRequestId() })
+    return move(record, 'drain', { drain })
   }
 
   /** @returns how many upstreams it has ordered or sent away */

@@ -172,7 +172,7 @@ export function makeSync(parts: Parts) {
     const instance = await provider.read({ id, zone, incarnation: null })
     if (!instance || !isSameView(instance, correction.instance))
       return { done: false, detail: 'the provider says otherwise when asked again' }
-    const fresh = await lifeOf(instance)
+    const fresh = lifeOf(instance, await livesOf(id))
     return change(reason, [record, fresh.id], (standing) => {
       if (!standing) return null
       const upstream = { ...fresh, ...wishFor(standing, instance) }
@@ -188,7 +188,12 @@ export function makeSync(parts: Parts) {
   }
 
   async function adopt(instance: Instance, reason: string): Promise<Applied> {
-    const fresh = await lifeOf(instance)
+    // Read once: the next life's id is free, also where somebody has taken in this one since.
+    const lives = await livesOf(instance.id)
+    const newest = lives.at(-1)
+    if (newest && newest.state !== 'deleted')
+      return { done: false, detail: 'it came into the records meanwhile' }
+    const fresh = lifeOf(instance, lives)
     return change(reason, [null, fresh.id], () => [{ kind: 'upstream_added', upstream: fresh }])
   }
 
@@ -198,8 +203,9 @@ export function makeSync(parts: Parts) {
     return { done: true }
   }
 
-  async function lifeOf(instance: Instance): Promise<NewUpstream> {
-    const life = (await livesOf(instance.id)).length + 1
+  /** @param lives  all so far */
+  function lifeOf(instance: Instance, lives: readonly UpstreamRecord[]): NewUpstream {
+    const life = lives.length + 1
     const { id, name, labels } = instance
     return {
       ...addressOf(instance),

@@ -20,7 +20,7 @@ export type Drain = {
   readonly by: Origin
   /** When it was acknowledged and found empty, or its deadline closed what was left. */
   readonly drainedAtMs: number | null
-  /** What was left at the deadline and was closed; null where nothing was. */
+  /** When the deadline closed it, and what was counted on it then; null where it did not come to that. */
   readonly shut: { readonly atMs: number; readonly pins: number; readonly tunnels: number } | null
 }
 
@@ -281,6 +281,8 @@ export interface UpstreamRecords {
   list(request: PageRequest & { readonly state: UpstreamState | null }): Promise<Page<UpstreamRecord>>
   /** Tombstones too. */
   read(id: string): Promise<UpstreamRecord | null>
+  /** Those at an address, without the deleted ones. By id. */
+  at(address: { readonly host: string; readonly port: number }): Promise<readonly UpstreamRecord[]>
 }
 
 export interface RestrictionRecords {

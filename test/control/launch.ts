@@ -15,10 +15,16 @@ async function setUp(t: Test, row: Partial<NewUpstream> = {}, zones: string[] = 
 }
 
 /** The step as the next control would take it. */
-async function launchOnce({ claim, hold, cloud, newRequestId }: Steps, signal?: AbortSignal): Promise<void> {
-  const held = hold(await claim('up-1', { forMs: 0 }), signal && { signal })
-  await launch(held, { provider: cloud.provider, newRequestId })
+async function launchOnce(steps: Steps, signal?: AbortSignal): Promise<void> {
+  const held = steps.hold(await steps.claim('up-1', { forMs: 0 }), signal && { signal })
+  await launch(held, partsOf(steps))
 }
+
+const partsOf = ({ cloud, records, newRequestId }: Steps) => ({
+  provider: cloud.provider,
+  upstreams: records.store.upstreams,
+  newRequestId,
+})
 
 t.test('the machine is ordered as the row says, and the row tells where it is', async (t) => {
   const steps = await setUp(t, { labels: { pool: 'a' }, credentials: 'vm', attempts: 2, problem: 'before' })
@@ -183,6 +189,19 @@ t.test('after other errors nobody knows whether it is under way: the same order 
   }
 })
 
+t.test('an address that another had is that one no more: its jobs must not be sent here', async (t) => {
+  const steps = await setUp(t)
+  const address = { provider: 'gce', host: '10.0.0.1', port: 8888, addedBy: 'control' } as const
+  await steps.add('former', { ...address, state: 'draining' })
+  await steps.add('going', { ...address, state: 'deleting' })
+  await steps.add('registered', { ...address, provider: 'static', addedBy: 'operator' })
+  await launchOnce(steps)
+  t.match(await steps.read('up-1'), { host: '10.0.0.1' })
+  t.match(await steps.read('former'), { state: 'deleted', deletedBy: 'provider' })
+  t.match(await steps.read('going'), { state: 'deleting' }, 'its own step ends it')
+  t.match(await steps.read('registered'), { state: 'running' }, 'which is not for us to say')
+})
+
 t.test('a control that has lost its claim writes nothing of what it learns', async (t) => {
   for (const answer of ['a machine', 'no_capacity', 'quota'] as const)
     await t.test(answer, async (t) => {
@@ -191,9 +210,7 @@ t.test('a control that has lost its claim writes nothing of what it learns', asy
       const held = steps.hold(await steps.claim('up-1', { forMs: 0 }))
       await steps.claim('up-1', { holder: 'control-2' })
       const before = [await steps.read('up-1'), await steps.fleet.head()]
-      await t.rejects(launch(held, { provider: steps.cloud.provider, newRequestId: steps.newRequestId }), {
-        code: 'conflict',
-      })
+      await t.rejects(launch(held, partsOf(steps)), { code: 'conflict' })
       t.strictSame([await steps.read('up-1'), await steps.fleet.head()], before)
     })
 })
@@ -204,8 +221,7 @@ t.test(
     const steps = await setUp(t, { requestId: null })
     const held = steps.hold(await steps.claim('up-1', { forMs: 0 }))
     await steps.claim('up-1', { holder: 'control-2' })
-    const parts = { provider: steps.cloud.provider, newRequestId: steps.newRequestId }
-    await t.rejects(launch(held, parts), { code: 'conflict' })
+    await t.rejects(launch(held, partsOf(steps)), { code: 'conflict' })
     t.same(steps.cloud.calls, [])
   },
 )
@@ -231,7 +247,8 @@ t.test('wherever its process dies, the next one ends with the same one machine',
           while ((await read('up-1')).host === '') {
             const parts = { fleet: seen(store.fleet), claims: seen(store.claims) }
             const held = hold(await claim('up-1', { forMs: 0 }), parts)
-            await launch(held, { provider: seen(cloud.provider), newRequestId }).catch((error: unknown) => {
+            const [provider, upstreams] = [seen(cloud.provider), seen(store.upstreams)]
+            await launch(held, { provider, upstreams, newRequestId }).catch((error: unknown) => {
               if (!isProviderError(error)) throw error
             })
           }

@@ -42,8 +42,8 @@ function check(title: string, rows: readonly Row[]): void {
     })
 }
 
-const ordered = { state: 'provisioning', host: '', egressIp: null, addedBy: 'control' } as const
-const coming = { state: 'provisioning', addedBy: 'control' } as const
+const ordered = { state: 'provisioning', host: '', egressIp: null, addedBy: 'control', attempts: 1 } as const
+const coming = { state: 'provisioning', addedBy: 'control', attempts: 1 } as const
 const tooLate = { nowMs: madeMs + launchMs }
 
 check('provisioning', [
@@ -58,6 +58,14 @@ check('provisioning', [
     'give-up',
     /within 300 s: quota: CPUS is used up$/,
   ],
+  [
+    'one that nobody has tried yet is tried first',
+    { ...ordered, attempts: 0 },
+    tooLate,
+    'launch',
+    /to be made/,
+  ],
+  ['and one that nobody has probed yet', { ...coming, attempts: 0 }, tooLate, 'admit', /probes/],
   ['one whose probes are not good in time has failed', coming, tooLate, 'give-up', /did not come up/],
   [
     'the time counts from when it came into its state',
@@ -91,11 +99,24 @@ check('running', [
   ['nothing is to be done', {}, {}, 'wait', /it is running/],
   ['its replacement is not up yet', replaced, replacement('provisioning'), 'wait', /"up-2" is not running/],
   ['its replacement runs: it leaves', replaced, replacement('running'), 'drain', /"up-2" has taken its pl/],
-  ['its replacement failed: it stays', replaced, replacement('failed'), 'keep', /"up-2" did not come up/],
-  ['its replacement is being deleted', replaced, replacement('deleting'), 'keep', /"up-2" did not/],
+  [
+    'its replacement failed: it stays',
+    replaced,
+    replacement('failed'),
+    'keep',
+    /"up-2" is failed, so it stays/,
+  ],
+  [
+    'its replacement is ejected: it stays for now',
+    replaced,
+    { replacement: upstreamRecord({ id: 'up-2', state: 'running', ejected: true }) },
+    'wait',
+    /"up-2" is ejected/,
+  ],
+  ['its replacement is being deleted', replaced, replacement('deleting'), 'keep', /"up-2" is deleting/],
   ['its replacement is drained', replaced, replacement('draining'), 'keep', /"up-2"/],
-  ['its replacement is gone', replaced, replacement('deleted'), 'keep', /"up-2" did not/],
-  ['nobody knows its replacement', replaced, {}, 'keep', /"up-2" did not/],
+  ['its replacement is gone', replaced, replacement('deleted'), 'keep', /"up-2" is deleted/],
+  ['nobody knows its replacement', replaced, {}, 'keep', /"up-2" is deleted/],
 ])
 
 const draining = { state: 'draining', drain: drain() } as const
@@ -114,7 +135,13 @@ check('draining', [
   ],
   ['not confirmed', draining, { traffic: traffic(idle, 4) }, 'wait', /have not confirmed its drain/],
   ['jobs are left', draining, { traffic: traffic(busy) }, 'wait', /^2 jobs and 3 tunnels are left$/],
-  ['counted by none, but not empty for sure', draining, { traffic: traffic(unclear) }, 'wait', /are left/],
+  [
+    'counted by none, but not empty for sure',
+    draining,
+    { traffic: traffic(unclear) },
+    'wait',
+    /some gateways still know/,
+  ],
   [
     'one ms before its deadline',
     draining,
@@ -174,7 +201,7 @@ check('draining, to be deleted', [
   ['empty and confirmed', leaving, { traffic: traffic(idle) }, 'delete', /it is drained/, { shut: null }],
   ['not confirmed', leaving, { traffic: traffic(idle, 4) }, 'wait', /have not confirmed/],
   ['jobs are left', leaving, { traffic: traffic(busy) }, 'wait', /2 jobs/],
-  ['not empty for sure', leaving, { traffic: traffic(unclear) }, 'wait', /left/],
+  ['not empty for sure', leaving, { traffic: traffic(unclear) }, 'wait', /some gateways still know/],
   [
     'its deadline closes what is left',
     leaving,

@@ -38,6 +38,7 @@ const names = [
   'sweep-job-reports',
   'sweep-keys',
   'take-upstreams',
+  'upstreams-at',
   'waiting-upstreams',
 ] as const
 

@@ -61,6 +61,11 @@ export function makeUpstreamRecords({ db, fleet }: { db: Db; fleet: string }): U
       const [row] = await db.query<UpstreamRow>(queries['read-upstream'], [fleet, id])
       return row ? upstreamRecord(row) : null
     },
+
+    async at({ host, port }) {
+      const rows = await db.query<UpstreamRow>(queries['upstreams-at'], [fleet, host, port])
+      return rows.map(upstreamRecord)
+    },
   }
 }
 

@@ -23,6 +23,8 @@ alter table upstreams
 update upstreams as life
 set
   state_since = coalesce(life.deleted_at, life.created_at),
+  -- A provider's list was all that was known of it.
+  listed_ip = case when life.added_by = 'provider' then life.egress_ip end,
   instance_id = coalesce(
     (
       select first.id
