@@ -29,7 +29,7 @@ async function setUp(t: Test, ...ids: string[]) {
   const { records, fleet, facts } = await openWorld(t)
   const cloud = makeScriptedProvider()
   const clock = makeFakeClock()
-  let onList = async (_: Listing): Promise<Listing | void> => {}
+  let onList: (listing: Listing) => Promise<Listing | void> = async () => {}
   const seen = new Map<string, string>()
   for (const id of ids) {
     await apply(records.store, recorded(id))
