@@ -249,6 +249,8 @@ const testedBy: { readonly [file: string]: string } = {
   'src/admin/change-upstream.ts': 'test/admin/routes/upstream-verbs.ts',
   // Types, which the routes are written to.
   'src/admin/control-parts.ts': 'test/admin/routes/upstreams.ts',
+  // The parts of control, put together: what they do together is what control does.
+  'src/control/passes.ts': 'test/control/control.ts',
   // Contracts: types, and the suites that every adapter must pass.
   'src/store/store.ts': 'test/fixtures/pins-contract.ts',
   'src/store/limits.ts': 'test/fixtures/pins-contract.ts',

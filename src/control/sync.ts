@@ -35,6 +35,8 @@ type Parts = {
   readonly now: () => number
   /** Milliseconds since 1970, for the report. */
   readonly wallClock: () => number
+  /** Aborts when nobody waits for the cloud any more. */
+  readonly signal: AbortSignal
   readonly events: Events
   readonly changed: () => void
 }
@@ -52,14 +54,14 @@ type Applied = { readonly done: true } | { readonly done: false; readonly detail
 export type Sync = ReturnType<typeof makeSync>
 
 export function makeSync(parts: Parts) {
-  const { fleet, upstreams, reports, provider, settings, holder, newId, now, events } = parts
+  const { fleet, upstreams, reports, provider, settings, holder, newId, now, signal, events } = parts
   let sightings: Sightings = new Map()
 
   async function pass({ pass, confirmedBy }: SyncRequest): Promise<SyncReport> {
     const begun = { pass, holder, startedAtMs: parts.wallClock() }
     const startedMs = now()
     const before = await fleet.read()
-    const listing = await listed(provider)
+    const listing = await listed(provider, signal)
     const outcome =
       'problem' in listing ? failedFor(listing.problem) : await correct(before, listing, confirmedBy)
     const report = { ...begun, endedAtMs: parts.wallClock(), recorded: before.upstreams.length, ...outcome }
@@ -161,7 +163,7 @@ export function makeSync(parts: Parts) {
   /** A list may be stale; asked for by itself, the machine is there or not. */
   async function takeOut(correction: Correction & { action: 'gone' }): Promise<Applied> {
     const { instanceId: id, zone, incarnation } = correction.record
-    if (await provider.read({ id, zone, incarnation }))
+    if (await provider.read({ id, zone, incarnation }, signal))
       return { done: false, detail: 'the provider still has it' }
     return changeIfSame(correction, (record) => [end(record, 'gone', 'provider')])
   }
@@ -169,7 +171,7 @@ export function makeSync(parts: Parts) {
   async function renew(correction: Correction & { action: 'renewed' }): Promise<Applied> {
     const { record, reason } = correction
     const { instanceId: id, zone } = correction.record
-    const instance = await provider.read({ id, zone, incarnation: null })
+    const instance = await provider.read({ id, zone, incarnation: null }, signal)
     if (!instance || !isSameView(instance, correction.instance))
       return { done: false, detail: 'the provider says otherwise when asked again' }
     const fresh = lifeOf(instance, await livesOf(id))
@@ -198,8 +200,9 @@ export function makeSync(parts: Parts) {
   }
 
   async function removeLeftover({ id, zone, incarnation }: Instance): Promise<Applied> {
-    if (!(await provider.read({ id, zone, incarnation }))) return { done: false, detail: 'it is gone by now' }
-    await provider.delete({ id, zone, incarnation, requestId: newId() })
+    if (!(await provider.read({ id, zone, incarnation }, signal)))
+      return { done: false, detail: 'it is gone by now' }
+    await provider.delete({ id, zone, incarnation, requestId: newId() }, signal)
     return { done: true }
   }
 
@@ -258,9 +261,12 @@ export function makeSync(parts: Parts) {
   return { pass }
 }
 
-async function listed(provider: Provider): Promise<Listing | { readonly problem: string }> {
+async function listed(
+  provider: Provider,
+  signal: AbortSignal,
+): Promise<Listing | { readonly problem: string }> {
   try {
-    return await provider.list()
+    return await provider.list(signal)
   } catch (error) {
     if (isProviderError(error)) return { problem: problemOf(error) }
     throw error

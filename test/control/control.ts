@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { makeControl, type ControlSettings } from '../../src/control/control.ts'
+import { makeControl } from '../../src/control/control.ts'
+import type { ControlSettings } from '../../src/control/passes.ts'
 import type { Probe } from '../../src/control/probe.ts'
 import { ControlError, GatewayError } from '../../src/errors.ts'
 import { ProviderError, type Instance, type Provider } from '../../src/provider/provider.ts'

@@ -56,6 +56,7 @@ async function setUp(t: Test, ...ids: string[]) {
       newId: randomUUID,
       now: clock.now,
       wallClock: () => 1_700_000_000_000 + clock.now(),
+      signal: new AbortController().signal,
       events: facts.events,
       changed: () => {},
     })
