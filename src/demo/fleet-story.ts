@@ -122,7 +122,7 @@ async function watchSync(
 function tellPass(story: Story, report: SyncReport, killed: string): void {
   const { outcome, listed, recorded, corrected, left } = report
   const note = left.find(({ id }) => id === killed)
-  if (note) story.say(`sync leaves it alone: ${note.detail}`)
+  if (note) story.say(`sync waits: ${note.detail}`)
   const correction = corrected.find(({ id }) => id === killed)
   if (!correction) return
   const found = `${number(listed, 'machine')} listed, ${number(recorded, 'upstream')} recorded`

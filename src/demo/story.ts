@@ -9,6 +9,10 @@ type Screen = {
   readonly columns?: number
 }
 
+/** Of a terminal that is not narrow. */
+const columns = 100
+/** As wide as a time. */
+const indent = '         '
 const logEveryMs = 1000
 const eraseLine = '\r\x1b[K'
 
@@ -37,7 +41,7 @@ export function makeStory(screen: Screen, now: () => number) {
 
     say(text: string): void {
       settle()
-      screen.write(`${line(text)}\n`)
+      screen.write(`${wrapped(line(text))}\n`)
     },
 
     /** The same again is no news. */
@@ -53,4 +57,12 @@ export function makeStory(screen: Screen, now: () => number) {
       }
     },
   }
+}
+
+/** Between words; a word that is longer stays whole. Pure. */
+export function wrapped(text: string): string {
+  if (text.length <= columns) return text
+  const at = text.lastIndexOf(' ', columns)
+  if (at <= indent.length) return text
+  return `${text.slice(0, at)}\n${wrapped(`${indent}${text.slice(at + 1)}`)}`
 }

@@ -16,6 +16,9 @@ const main = join(folderOfDemo, 'main.ts')
 // A busy machine takes its time for the embedded database.
 t.setTimeout(180_000)
 
+/** A demo that is told to end and does not is ended. */
+const removedWithinMs = 15_000
+
 async function temporary(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'lanekeeper-demo-test-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -29,11 +32,17 @@ async function startDemo(t: Test) {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TMPDIR: folder },
   })
-  t.teardown(() => child.kill('SIGTERM'))
+  const closed = once(child, 'close')
+  t.teardown(async () => {
+    if (child.exitCode === null) child.kill('SIGTERM')
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), removedWithinMs)
+    await closed
+    clearTimeout(tooLong)
+  })
   let output = ''
   child.stdout.on('data', (chunk) => (output += String(chunk)))
   child.stderr.on('data', (chunk) => (output += String(chunk)))
-  const ended = once(child, 'close').then(([code]) => code as number | null)
+  const ended = closed.then(([code]) => code as number | null)
   return { child, folder, output: () => output, ended }
 }
 
