@@ -85,6 +85,8 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/routing/restrictions.ts',
     // Its typed errors.
     'src/provider/provider.ts',
+    // What a new record says of its life.
+    'src/store/records.ts',
   ],
   'src/store/': ['src/types.ts', 'src/errors.ts', 'src/lane.ts', 'src/canonical-json.ts'],
   'src/provider/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/config-checks.ts'],

@@ -3,13 +3,14 @@
 
 import { ControlError } from '../errors.ts'
 import type { Provider } from '../provider/provider.ts'
-import type {
-  FleetContent,
-  FleetRecords,
-  NewUpstream,
-  Outcome,
-  Step,
-  UpstreamRecord,
+import {
+  unlived,
+  type FleetContent,
+  type FleetRecords,
+  type NewUpstream,
+  type Outcome,
+  type Step,
+  type UpstreamRecord,
 } from '../store/records.ts'
 import type { Labels } from '../types.ts'
 import { newDrain } from './drain.ts'
@@ -203,18 +204,8 @@ function asRecord(
   { version, nowMs }: { readonly version: number; readonly nowMs: number },
 ): UpstreamRecord {
   return {
+    ...unlived,
     instanceId: upstream.id,
-    incarnation: null,
-    zone: null,
-    listedIp: null,
-    requestId: null,
-    attempts: 0,
-    retryAtMs: null,
-    problem: null,
-    drain: null,
-    replacedBy: null,
-    ejections: 0,
-    ejectedUntilMs: null,
     ...upstream,
     rowVersion: 1,
     stateVersion: version + 1,

@@ -48,6 +48,21 @@ export type LifeFields = {
   readonly ejectedUntilMs: number | null
 }
 
+/** Of a life in which nothing has happened yet. */
+export const unlived: Omit<LifeFields, 'instanceId'> = {
+  incarnation: null,
+  zone: null,
+  listedIp: null,
+  requestId: null,
+  attempts: 0,
+  retryAtMs: null,
+  problem: null,
+  drain: null,
+  replacedBy: null,
+  ejections: 0,
+  ejectedUntilMs: null,
+}
+
 /** A deleted one stays as a tombstone: its id is never used again. */
 export type UpstreamRecord = Upstream &
   LifeFields & {

@@ -1,13 +1,13 @@
 // Upstreams as rows: how they read, and the lists that people ask for. They change in apply-steps.ts alone.
 
-import type {
-  Drain,
-  LifeFields,
-  NewUpstream,
-  Origin,
-  UpstreamFields,
-  UpstreamRecord,
-  UpstreamRecords,
+import {
+  unlived,
+  type Drain,
+  type NewUpstream,
+  type Origin,
+  type UpstreamFields,
+  type UpstreamRecord,
+  type UpstreamRecords,
 } from '../records.ts'
 import type { Labels, Upstream, UpstreamState } from '../../types.ts'
 import type { Db } from './db.ts'
@@ -114,21 +114,6 @@ export function newRow({ addedBy, ...fields }: NewUpstream) {
 /** As change-upstreams.sql and note-step.sql read it: a field that is not named keeps its value. */
 export function fieldsRow(fields: UpstreamFields) {
   return columnsOf(fields)
-}
-
-/** Of a life in which nothing has happened yet. */
-const unlived: Omit<LifeFields, 'instanceId'> = {
-  incarnation: null,
-  zone: null,
-  listedIp: null,
-  requestId: null,
-  attempts: 0,
-  retryAtMs: null,
-  problem: null,
-  drain: null,
-  replacedBy: null,
-  ejections: 0,
-  ejectedUntilMs: null,
 }
 
 function columnsOf({
