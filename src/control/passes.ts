@@ -80,7 +80,10 @@ export function makePasses(
   const evict = makeEvictions({ fleet, pins: store.pins, snapshots: store.snapshots, events })
   const { pins, heartbeats, snapshots, identity } = store
   const watch = makeTrafficWatch({
-    ...{ pins, heartbeats, snapshots, identity },
+    pins,
+    heartbeats,
+    snapshots,
+    identity,
     storeSeen: fleet.storeSeen,
     now,
     silentMs,

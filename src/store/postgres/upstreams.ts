@@ -3,6 +3,7 @@
 import {
   unlived,
   type Drain,
+  type LifeFields,
   type NewUpstream,
   type Origin,
   type UpstreamFields,
