@@ -7,6 +7,7 @@ import { exchanges } from './exchanges.ts'
 import { idle } from './idle.ts'
 import { pins } from './pins.ts'
 import { plainHttp } from './plain-http.ts'
+import { sync } from './sync.ts'
 import { tunnels } from './tunnels.ts'
 
-export const cases: readonly BenchCase[] = [plainHttp, tunnels, exchanges, bulk, idle, pins, carriers]
+export const cases: readonly BenchCase[] = [plainHttp, tunnels, exchanges, bulk, idle, pins, carriers, sync]
