@@ -294,6 +294,7 @@ const testsOfMany = [
   'test/store/pins-properties.ts',
   // What control, gateways, stores and a cloud must keep together.
   'test/control/model.ts',
+  'test/control/model-more.ts',
   'test/control/model-mutants.ts',
 ]
 const paired = ['src/routing/', 'src/gateway/', 'src/store/', 'src/provider/', 'src/control/', 'src/admin/']

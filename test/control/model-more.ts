@@ -1,0 +1,11 @@
+// The other half of model.ts: the same, with other sequences.
+
+import t from 'tap'
+import { openFastPglite } from '../fixtures/fleet-model/databases.ts'
+import { holds } from '../fixtures/fleet-model/holds.ts'
+import { inMemory } from '../fixtures/fleet-model/traffic.ts'
+
+t.setTimeout(300_000)
+const database = await openFastPglite(t)
+
+t.test('what must always hold does, once more', (t) => holds(t, { database, openTraffic: inMemory }, 1000))
