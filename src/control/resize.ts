@@ -2,7 +2,7 @@
 // transaction under the fleet's row, so several controls together do it once.
 
 import type { Provider } from '../provider/provider.ts'
-import type { FleetContent, FleetRecords, Step } from '../store/records.ts'
+import type { FleetContent, FleetRecords, Head, Step } from '../store/records.ts'
 import { newDrain } from './drain.ts'
 import { move } from './life.ts'
 import { order } from './order.ts'
@@ -23,12 +23,22 @@ type Parts = {
   readonly changed: () => void
 }
 
+/**
+ * Between two looks lies this many times what the last one took, a second at most: while thousands change one by one, to
+ * read all of them after each would be all that this thread does.
+ */
+const restTimes = 9
+const longestRestMs = 1000
+
 export function makeResize(parts: Parts) {
   const { fleet, provider, load, drainMs, coolDownMs, newRequestId, now } = parts
   /** At which nothing was to be done: a fleet of thousands is not read each second. */
   let settledVersion: number | null = null
   /** Those that failed are looked at again when the cool-down may be over. */
   let lookAgainMs = 0
+  /** Which size the last look was for, and until when the next one for it can wait. */
+  let lookedFor: number | null = null
+  let restUntilMs = -Infinity
 
   function decide(content: FleetContent, place: string | null, carried: Load | null): readonly Step[] {
     const { upstreams, nowMs, wantedSize: wanted } = content
@@ -51,11 +61,13 @@ export function makeResize(parts: Parts) {
     return move(record, 'drain', { drain })
   }
 
+  function canWait({ version, wantedSize }: Head): boolean {
+    if (version === settledVersion && now() < lookAgainMs) return true
+    return wantedSize === lookedFor && now() < restUntilMs
+  }
+
   /** @returns how many upstreams it has ordered or sent away */
-  return async function pass(): Promise<number> {
-    const head = await fleet.head()
-    if (head.wantedSize === null) return 0
-    if (head.version === settledVersion && now() < lookAgainMs) return 0
+  async function look(): Promise<number> {
     const place = await provider.place()
     const carried = await load()
     const seen = await fleet.read()
@@ -75,5 +87,16 @@ export function makeResize(parts: Parts) {
     })
     if (answer > 0) parts.changed()
     return answer
+  }
+
+  /** @returns as `look` */
+  return async function pass(): Promise<number> {
+    const head = await fleet.head()
+    if (head.wantedSize === null || canWait(head)) return 0
+    const begunMs = now()
+    const resized = await look()
+    lookedFor = head.wantedSize
+    restUntilMs = now() + Math.min(longestRestMs, (now() - begunMs) * restTimes)
+    return resized
   }
 }

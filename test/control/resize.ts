@@ -5,7 +5,7 @@ import type { Load } from '../../src/control/traffic.ts'
 import type { FleetRecords, NewUpstream } from '../../src/store/records.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
 import { controlWorlds } from '../fixtures/control-under-test.ts'
-import { added, apply } from '../fixtures/records-under-test.ts'
+import { added, apply, changed } from '../fixtures/records-under-test.ts'
 import { makeScriptedProvider } from '../fixtures/scripted-provider.ts'
 
 const { openWorld } = await controlWorlds(t)
@@ -18,6 +18,7 @@ async function setUp(t: Test) {
   const { records } = await openWorld(t)
   const clock = makeFakeClock()
   const told: { load: Load | null; reads: number; changes: number } = { load: null, reads: 0, changes: 0 }
+  let readsTakeMs = 0
   let suffix = 0
   const open = () => {
     const { fleet } = records.store
@@ -25,6 +26,7 @@ async function setUp(t: Test) {
       ...fleet,
       read: () => {
         told.reads += 1
+        clock.advance(readsTakeMs)
         return fleet.read()
       },
     }
@@ -42,7 +44,8 @@ async function setUp(t: Test) {
   }
   const states = async () =>
     Object.fromEntries((await records.store.fleet.read()).upstreams.map(({ id, state }) => [id, state]))
-  return { records, clock, told, open, states }
+  const slow = (ms: number) => (readsTakeMs = ms)
+  return { records, clock, told, open, states, slow }
 }
 
 t.test('without a wanted size nothing is done, and nothing read', async (t) => {
@@ -113,4 +116,30 @@ t.test('after one has failed another is ordered only after a while', async (t) =
   t.equal(await open()(), 0)
   await records.pass(coolDownMs)
   t.equal(await open()(), 1)
+})
+
+t.test('a large fleet that changes all the time is looked at now and then, a new size at once', async (t) => {
+  const { records, open, told, clock, slow } = await setUp(t)
+  await apply(records.store, own('up-1'), want(1))
+  const resize = open()
+  const passes = async (count: number, everyMs: number) => {
+    const { reads } = told
+    for (let pass = 0; pass < count; pass++, clock.advance(everyMs)) {
+      await apply(records.store, changed('up-1', { labels: { pass: String(pass) } }))
+      await resize()
+    }
+    return told.reads - reads
+  }
+  slow(100)
+  t.equal(await passes(10, 50), 1)
+  clock.advance(1000)
+  slow(60_000)
+  t.equal(await passes(3, 1000), 3, 'however long a look took, the next pass of a second looks again')
+  slow(1)
+  clock.advance(1000)
+  t.equal(await passes(10, 50), 10, 'a small fleet is looked at with each change')
+  slow(100)
+  t.equal(await passes(2, 0), 1)
+  await apply(records.store, want(2))
+  t.equal(await resize(), 1)
 })
