@@ -63,7 +63,7 @@ const lines: { readonly [name: string]: string } = {
   'upstreams delete': 'x --force --wait|x y --deadline 15m',
   'fleet show': '',
   'fleet size': '5 --wait',
-  sync: '--confirm --idempotency-key k --wait',
+  sync: '--confirm --wait',
   'sync report': '',
   'restrictions list': '--limit 2|--all',
   'restrictions show': 'x',
