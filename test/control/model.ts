@@ -12,7 +12,8 @@ import { openFastPglite } from '../fixtures/fleet-model/databases.ts'
 import { holds } from '../fixtures/fleet-model/holds.ts'
 import { inMemory } from '../fixtures/fleet-model/traffic.ts'
 
-t.setTimeout(300_000)
+// Minutes on a machine of its own, many on a shared one.
+t.setTimeout(1_800_000)
 const database = await openFastPglite(t)
 
 t.test('what must always hold does, and the fleet comes to rest', (t) =>
