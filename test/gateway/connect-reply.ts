@@ -244,6 +244,7 @@ const stream = fc.oneof(
   fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join('')),
   fc.array(piece, { maxLength: 5 }).map((pieces) => `${ok}${pieces.join('')}`),
   fc.array(piece, { maxLength: 5 }).map((pieces) => `HTTP/1.1 100 C\r\n\r\n${ok}${pieces.join('')}`),
+  fc.array(piece, { maxLength: 5 }).map((pieces) => `HTTP/1.0 500 Unable\r\n\r\n${pieces.join('')}`),
 )
 
 t.test('the same bytes give the same, however they are cut', async (t) => {
