@@ -182,11 +182,12 @@ export function makeSync(parts: Parts) {
     })
   }
 
-  /** A machine that is to be deleted, or replaced, still is when its address is another. */
+  /** A machine that is to be deleted, replaced, or kept from jobs, still is when its address is another. */
   function wishFor(record: UpstreamRecord, instance: Instance): Partial<NewUpstream> {
     if (record.incarnation !== instance.incarnation) return {}
-    const { drain, replacedBy } = record
-    return drain?.thenDelete ? { state: 'deleting', drain, requestId: newId() } : { replacedBy }
+    const { state, drain, replacedBy, quarantined } = record
+    if (drain?.thenDelete) return { state: 'deleting', drain, requestId: newId() }
+    return { replacedBy, quarantined: quarantined || state === 'draining' }
   }
 
   async function adopt(instance: Instance, reason: string): Promise<Applied> {

@@ -208,6 +208,24 @@ t.test('a machine that is to go, or is being replaced, still is when its address
   }
 })
 
+t.test('a machine that a person keeps from jobs stays so, whatever its address becomes', async (t) => {
+  const drain = {
+    sinceMs: 0,
+    deadlineMs: 0,
+    thenDelete: false,
+    by: 'operator' as const,
+    drainedAtMs: 1,
+    shut: null,
+  }
+  for (const kept of [{ quarantined: true }, { state: 'draining' as const, drain }]) {
+    const { cloud, pass, read, records } = await setUp(t, 'up-1')
+    await apply(records.store, changed('up-1', kept))
+    cloud.machines.set('up-1', instance({ id: 'up-1', egressIp: '203.0.113.9' }))
+    await pass()
+    t.match(await read('up-1.2'), { state: 'provisioning', quarantined: true, drain: null })
+  }
+})
+
 t.test('a stale view of an address renews nothing', async (t) => {
   const { pass, meanwhile, read } = await setUp(t, 'up-1')
   meanwhile(async () => ({ instances: [instance({ id: 'up-1', egressIp: '203.0.113.9' })], problems: [] }))
