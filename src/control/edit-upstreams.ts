@@ -3,19 +3,20 @@
 
 import { ControlError } from '../errors.ts'
 import type { Provider } from '../provider/provider.ts'
-import {
-  unlived,
-  type FleetContent,
-  type FleetRecords,
-  type NewUpstream,
-  type Outcome,
-  type Step,
-  type UpstreamRecord,
+import type {
+  FleetContent,
+  FleetRecords,
+  Head,
+  NewUpstream,
+  Outcome,
+  Step,
+  UpstreamRecord,
+  UpstreamsContent,
 } from '../store/records.ts'
 import type { Labels } from '../types.ts'
 import { newDrain } from './drain.ts'
 import type { Asked } from './edit-restrictions.ts'
-import { afterStep, changeOf, move } from './life.ts'
+import { afterStep, changeOf, move, newRecord } from './life.ts'
 import { order } from './order.ts'
 import { isOwn, stands } from './plan-size.ts'
 
@@ -29,7 +30,7 @@ export type Registration = {
 }
 
 type Parts = {
-  readonly fleet: Pick<FleetRecords, 'change'>
+  readonly fleet: Pick<FleetRecords, 'change' | 'changeUpstreams'>
   readonly provider: Pick<Provider, 'name' | 'zones' | 'draft' | 'place'>
   readonly settings: {
     /** From the begin of a drain to its deadline, where nobody says otherwise. */
@@ -45,6 +46,8 @@ type Parts = {
   readonly changed: () => void
 }
 
+/** When a change is decided, and at which version. */
+type Moment = Pick<FleetContent, 'version' | 'nowMs'>
 type Decision = { readonly steps: readonly Step[]; readonly answer: UpstreamRecord }
 
 export function makeUpstreamEdits(parts: Parts) {
@@ -59,8 +62,24 @@ export function makeUpstreamEdits(parts: Parts) {
     return outcome
   }
 
+  /** What concerns but one does not read a fleet of thousands while everybody waits (112 ms for 5,000, against 14). */
+  async function changeOne(
+    id: string,
+    { author, keep }: Asked<UpstreamRecord>,
+    decide: (content: UpstreamsContent, record: UpstreamRecord) => Decision,
+  ): Promise<Outcome<UpstreamRecord>> {
+    const outcome = await fleet.changeUpstreams<UpstreamRecord>({
+      author,
+      keep: keep ?? null,
+      ids: [id],
+      decide: (content) => decide(content, liveOne(content, id)),
+    })
+    changed()
+    return outcome
+  }
+
   /** The wanted size follows what operators do, or the plan would undo it. */
-  function resized({ wantedSize, configuredSize }: FleetContent, by: number): Step[] {
+  function resized({ wantedSize, configuredSize }: Head, by: number): Step[] {
     if (wantedSize === null || by === 0) return []
     const to = Math.max(0, wantedSize + by)
     return [{ kind: 'size_wanted', from: wantedSize, to, configured: configuredSize }]
@@ -69,7 +88,7 @@ export function makeUpstreamEdits(parts: Parts) {
   /** One less to keep, where the upstream was one that is kept. */
   async function leaving() {
     const own = { provider: provider.name, place: await provider.place() }
-    return (content: FleetContent, record: UpstreamRecord) =>
+    return (content: Head, record: UpstreamRecord) =>
       resized(content, isOwn(record, own) && stands(record) ? -1 : 0)
   }
 
@@ -107,11 +126,11 @@ export function makeUpstreamEdits(parts: Parts) {
 
     /** No new jobs for it; its pinned jobs go on. Already so: nothing changes. @throws ControlError not_found */
     quarantine: (id: string, asked: Asked<UpstreamRecord>) =>
-      change(asked, (content) => setAside(content, id, true)),
+      changeOne(id, asked, (content, record) => setAside(content, record, true)),
 
     /** @throws ControlError not_found */
     release: (id: string, asked: Asked<UpstreamRecord>) =>
-      change(asked, (content) => setAside(content, id, false)),
+      changeOne(id, asked, (content, record) => setAside(content, record, false)),
 
     /**
      * Out of every ring; jobs on it finish. Drained already: its deadline changes.
@@ -123,17 +142,13 @@ export function makeUpstreamEdits(parts: Parts) {
       { deadlineMs }: { readonly deadlineMs: number | null },
       asked: Asked<UpstreamRecord>,
     ) =>
-      change(asked, (content) => {
-        const record = liveOne(content, id)
-        return changedTo(content, record, [
-          move(record, 'drain', { drain: drainOf(record, content, deadlineMs) }),
-        ])
-      }),
+      changeOne(id, asked, (content, record) =>
+        changedTo(content, record, [move(record, 'drain', { drain: drainOf(record, content, deadlineMs) })]),
+      ),
 
     /** It takes jobs again. @throws ControlError not_found, conflict once it is being deleted */
     cancel: (id: string, asked: Asked<UpstreamRecord>) =>
-      change(asked, (content) => {
-        const record = liveOne(content, id)
+      changeOne(id, asked, (content, record) => {
         const step = move(record, 'cancel', { drain: null, replacedBy: null })
         return changedTo(content, record, [step, ...resized(content, record.drain?.thenDelete ? 1 : 0)])
       }),
@@ -167,8 +182,7 @@ export function makeUpstreamEdits(parts: Parts) {
       asked: Asked<UpstreamRecord>,
     ): Promise<Outcome<UpstreamRecord>> {
       const lessOne = await leaving()
-      return change(asked, (content) => {
-        const record = liveOne(content, id)
+      return changeOne(id, asked, (content, record) => {
         if (record.state === 'deleting') return { steps: [], answer: record }
         // Nobody has used what never ran.
         const isAtOnce = force || record.state === 'provisioning' || record.state === 'failed'
@@ -186,7 +200,7 @@ export function makeUpstreamEdits(parts: Parts) {
   }
 
   /** What is known of a drain under way stays: when it began, and what was closed already. */
-  function drainOf(record: UpstreamRecord, { nowMs }: FleetContent, deadlineMs: number | null) {
+  function drainOf(record: UpstreamRecord, { nowMs }: Moment, deadlineMs: number | null) {
     const begun = newDrain(nowMs, { deadlineMs: settings.drainMs, thenDelete: false, by: 'operator' })
     if (record.state !== 'draining' || record.drain === null)
       return deadlineMs === null ? begun : { ...begun, deadlineMs: nowMs + deadlineMs }
@@ -194,46 +208,28 @@ export function makeUpstreamEdits(parts: Parts) {
   }
 }
 
-function added({ version, nowMs }: FleetContent, upstream: NewUpstream): Decision {
-  return { steps: [{ kind: 'upstream_added', upstream }], answer: asRecord(upstream, { version, nowMs }) }
-}
-
-/** As it will be read. */
-function asRecord(
-  upstream: NewUpstream,
-  { version, nowMs }: { readonly version: number; readonly nowMs: number },
-): UpstreamRecord {
+function added({ version, nowMs }: Moment, upstream: NewUpstream): Decision {
   return {
-    ...unlived,
-    instanceId: upstream.id,
-    ...upstream,
-    rowVersion: 1,
-    stateVersion: version + 1,
-    stateSinceMs: nowMs,
-    claimFence: 0,
-    createdAtMs: nowMs,
-    updatedAtMs: nowMs,
-    deletedAtMs: null,
-    deletedBy: null,
+    steps: [{ kind: 'upstream_added', upstream }],
+    answer: newRecord(upstream, { version: version + 1, nowMs }),
   }
 }
 
 /** @param steps  the first is the record's own */
 function changedTo(
-  { version, nowMs }: FleetContent,
+  { version, nowMs }: Moment,
   record: UpstreamRecord,
   steps: readonly [Step, ...Step[]],
 ): Decision {
   return { steps, answer: afterStep(record, steps[0], { version: version + 1, nowMs }) }
 }
 
-function setAside(content: FleetContent, id: string, quarantined: boolean): Decision {
-  const record = liveOne(content, id)
+function setAside(content: Moment, record: UpstreamRecord, quarantined: boolean): Decision {
   if (record.quarantined === quarantined) return { steps: [], answer: record }
   return changedTo(content, record, [changeOf(record, { quarantined })])
 }
 
-function liveOne({ upstreams }: FleetContent, id: string): UpstreamRecord {
+function liveOne({ upstreams }: Pick<UpstreamsContent, 'upstreams'>, id: string): UpstreamRecord {
   const found = upstreams.find((upstream) => upstream.id === id)
   if (found) return found
   throw new ControlError('not_found', `There is no upstream "${id}", or it is deleted.`)

@@ -5,7 +5,14 @@
 //        +-> failed    +-----------+---- gone -------------+
 
 import { ControlError } from '../errors.ts'
-import type { Origin, Step, UpstreamFields, UpstreamRecord } from '../store/records.ts'
+import {
+  unlived,
+  type NewUpstream,
+  type Origin,
+  type Step,
+  type UpstreamFields,
+  type UpstreamRecord,
+} from '../store/records.ts'
 import type { UpstreamState } from '../types.ts'
 
 /**
@@ -56,6 +63,26 @@ export function changeOf(record: UpstreamRecord, to: UpstreamFields): Step {
     Object.keys(to).map((field) => [field, record[field as keyof UpstreamFields]]),
   )
   return { kind: 'upstream_changed', id: record.id, from, to }
+}
+
+/** As one that is added will be read. */
+export function newRecord(
+  upstream: NewUpstream,
+  { version, nowMs }: { readonly version: number; readonly nowMs: number },
+): UpstreamRecord {
+  return {
+    ...unlived,
+    instanceId: upstream.id,
+    ...upstream,
+    rowVersion: 1,
+    stateVersion: version,
+    stateSinceMs: nowMs,
+    claimFence: 0,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
+    deletedAtMs: null,
+    deletedBy: null,
+  }
 }
 
 /** As the record will stand after the step: for answers that are given before it is read again. */
