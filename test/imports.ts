@@ -253,6 +253,8 @@ const testedBy: { readonly [file: string]: string } = {
   'src/admin/control-parts.ts': 'test/admin/routes/upstreams.ts',
   // The parts of control, put together: what they do together is what control does.
   'src/control/passes.ts': 'test/control/control.ts',
+  // The half of a sync that writes.
+  'src/control/correct.ts': 'test/control/sync.ts',
   // Contracts: types, and the suites that every adapter must pass.
   'src/store/store.ts': 'test/fixtures/pins-contract.ts',
   'src/store/limits.ts': 'test/fixtures/pins-contract.ts',
