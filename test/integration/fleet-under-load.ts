@@ -68,11 +68,20 @@ async function kill(during: string): Promise<void> {
   await control.killAndStart()
 }
 
+async function order(count: number): Promise<void> {
+  for (let ordered = 0; ordered < count; ordered += 1) await control.ask('POST', '/v1/upstreams', {})
+}
+
 /** The first kills find machines under way, whose claims last 30 s; the last ones find drains. */
 async function exchange(old: readonly string[]): Promise<void> {
-  await killAfter('insert', 3, async () => {
-    for (let count = 0; count < fleetSize / 2; count += 1) await control.ask('POST', '/v1/upstreams', {})
-  })
+  // Jobs need some that run, however long the claims of others last.
+  await order(fleetSize / 4)
+  await until(
+    'the first new ones run',
+    async () => (await idsIn('running')).length === fleetSize + fleetSize / 4,
+    patient,
+  )
+  await killAfter('insert', 3, () => order(fleetSize / 4))
   await killAfter('insert', 5, () => control.ask('PUT', '/v1/fleet', { wanted: 2 * fleetSize }))
   await killAfter('delete', 1, () => leave(old.slice(0, 7)))
   await leave(old.slice(7, 14))
