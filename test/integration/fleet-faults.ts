@@ -6,14 +6,13 @@
 
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { startCloudFleet } from '../fixtures/cloud-fleet.ts'
+import { startCloudFleet, untilKnown } from '../fixtures/cloud-fleet.ts'
 import { startRole } from '../fixtures/fleet.ts'
 import { holdTunnel } from '../fixtures/held-tunnel.ts'
 import { newRecord, openTunnel } from '../fixtures/job-load.ts'
 import { startKeptControl } from '../fixtures/kept-control.ts'
 import { foldLedger, readLedger, type Move } from '../fixtures/ledger-fold.ts'
 import { connectThrough, getThrough } from '../fixtures/raw-client.ts'
-import { metric } from '../fixtures/readings.ts'
 import { startEchoTarget } from '../fixtures/tcp-target.ts'
 import { startTcpRelay } from '../fixtures/tcp-relay.ts'
 import { until } from '../fixtures/until.ts'
@@ -40,6 +39,7 @@ await control.ask('PUT', '/v1/fleet', { wanted: upstreamCount })
 const behindRelay = { env: { ...fleet.env, REDIS_URL: `redis://127.0.0.1:${relay.port}` } }
 const [near, far] = await Promise.all([startRole(t, fleet, 'gateway'), startRole(t, behindRelay, 'gateway')])
 await until('all run', async () => (await idle()).length === upstreamCount, patient)
+await untilKnown((await control.ask('GET', '/v1/fleet')).version, [near, far])
 
 /** Running, and used by nobody. */
 async function idle(): Promise<string[]> {
@@ -220,12 +220,7 @@ t.test('a gateway that is cut off from Redis holds a drain', async (t) => {
 
   await t.test('mended, it goes on at once', async (t) => {
     relay.mend()
-    const { version } = await control.ask('GET', '/v1/fleet')
-    await until(
-      'it knows the fleet again',
-      async () => (await metric(far, 'lanekeeper_fleet_version')) >= version,
-      patient,
-    )
+    await untilKnown((await control.ask('GET', '/v1/fleet')).version, [far])
     await drainWitness()
     t.equal((await upstream(long.upstream)).state, 'draining', 'its tunnel holds the drain')
     await long.carries()

@@ -2,7 +2,7 @@
 // jobs that were pinned there fail, and they are told why.
 
 import t from 'tap'
-import { startCloudFleet } from '../fixtures/cloud-fleet.ts'
+import { startCloudFleet, untilKnown } from '../fixtures/cloud-fleet.ts'
 import { startRole } from '../fixtures/fleet.ts'
 import { newRecord, openTunnel, startJobLoad } from '../fixtures/job-load.ts'
 import { startKeptControl } from '../fixtures/kept-control.ts'
@@ -33,6 +33,7 @@ const control = await startKeptControl(t, fleet)
 await control.ask('PUT', '/v1/fleet', { wanted })
 const gateways = await Promise.all([1, 2].map(() => startRole(t, fleet, 'gateway')))
 await until('all run', async () => (await running()).length === wanted, patient)
+await untilKnown((await control.ask('GET', '/v1/fleet')).version, gateways)
 
 async function running(): Promise<readonly Listed[]> {
   return (await control.ask('GET', '/v1/upstreams?limit=1000&state=running')).items

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { adminSend } from '../fixtures/admin-client.ts'
-import { onCloudCall, startCloudFleet, zones } from '../fixtures/cloud-fleet.ts'
+import { onCloudCall, startCloudFleet, untilKnown, zones } from '../fixtures/cloud-fleet.ts'
 import { runHere } from '../fixtures/command-line.ts'
 import { startRole } from '../fixtures/fleet.ts'
 import { startJobLoad } from '../fixtures/job-load.ts'
@@ -107,6 +107,7 @@ t.test('the other one corrects the records, and exchanges upstreams under jobs',
   for (const id of ordered)
     t.equal(await stateOf(second, id), 'provisioning', 'what is claimed is left alone')
 
+  await untilKnown((await ask(second, 'GET', '/v1/fleet')).version, [gateway])
   const load = startJobLoad({
     gatewayPorts: [gateway.gatewayPort!],
     target: fleet.target,
