@@ -24,6 +24,8 @@ const patient = { withinMs: 60_000, everyMs: 100 }
 
 type Shut = { readonly pins: number; readonly tunnels: number }
 
+// A minute on a machine of its own, several on a busy one.
+t.setTimeout(600_000)
 const fleet = await startCloudFleet(t, {
   settings: { drains: { silentMs }, pins: { idleMs: 100_000 } },
 })

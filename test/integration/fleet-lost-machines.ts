@@ -22,6 +22,8 @@ type Listed = {
 }
 
 const graceMs = 5000
+// A minute on a machine of its own, several on a busy one.
+t.setTimeout(600_000)
 const fleet = await startCloudFleet(t, {
   settings: {
     pins: { idleMs: 100_000 },

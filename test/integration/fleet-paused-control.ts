@@ -21,6 +21,8 @@ const patient = { withinMs: 60_000, everyMs: 100 }
 type Row = { readonly id: string; readonly state: string }
 
 // One sync at its start, and then only when it is asked for.
+// A minute on a machine of its own, several on a busy one.
+t.setTimeout(600_000)
 const fleet = await startCloudFleet(t, {
   settings: { sync: { everyMs: 86_400_000 }, pins: { idleMs: 20_000 } },
 })

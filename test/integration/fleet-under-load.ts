@@ -27,6 +27,8 @@ type Listed = { readonly id: string; readonly state: string; readonly egressIp: 
 const beganMs = performance.now()
 const seconds = () => `${((performance.now() - beganMs) / 1000).toFixed(1)} s`
 
+// A minute on a machine of its own, several on a busy one.
+t.setTimeout(600_000)
 const fleet = await startCloudFleet(t, { settings: { pins: { idleMs: pinIdleMs } } })
 const control = await startKeptControl(t, fleet)
 
