@@ -20,7 +20,7 @@ const help = `npm run bench [-- options]
   --list            the cases and their questions
   --help
 
-Everything is started on free ports of this machine and ended again; all of it takes less than five minutes.
+Everything is started on free ports of this machine and ended again; all of it takes less than ten minutes.
 It needs Linux, redis-server and tinyproxy. Examples:
 
   npm run bench -- --quick
