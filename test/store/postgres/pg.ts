@@ -123,7 +123,8 @@ t.test('races with other clients', async (t) => {
         await query(raise, [second])
       })
     await Promise.all([both(1, 2), both(2, 1)])
-    t.equal(runs, 3)
+    // On a busy machine perhaps more than once.
+    t.ok(runs >= 3, `${runs} runs`)
     t.equal(await n(), 6)
   })
 
