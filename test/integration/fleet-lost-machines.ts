@@ -106,11 +106,14 @@ t.test('a proxy that dies is ejected, a machine that is gone is replaced', async
   t.equal(await visit(gateways[1]!, elsewhere), other, 'other jobs go on as before')
   const failed = load.jobs.filter(({ problems, isLate }) => problems.length > 0 && !isLate)
   t.comment(`${load.jobs.length} jobs, ${failed.length} of them failed`)
-  t.same(
-    failed.filter(({ upstream }) => upstream !== killed && upstream !== removed).slice(0, 5),
-    [],
-    'and only those failed that were pinned there',
-  )
+  const lost = new Set([killed, removed])
+  const others = []
+  for (const job of failed) {
+    // A reset takes what its client has not read yet, and with it who its upstream was; its pin still tells.
+    const upstream = job.upstream ?? (await control.ask('GET', `/v1/jobs/${job.id}`)).upstream?.id
+    if (!lost.has(upstream)) others.push({ ...job, upstream })
+  }
+  t.same(others.slice(0, 5), [], 'and only those failed that were pinned there')
   const { problems, moves } = foldLedger(await readLedger(control.process()))
   t.same(problems, [])
   t.match(
