@@ -69,6 +69,7 @@ export function makeControl(parts: PassParts) {
   const withBoth = (pass: () => Promise<unknown>) => () => storePresence.during(() => withDatabase(pass)())
   const withDatabase = (pass: () => Promise<unknown>) => () =>
     databasePresence.during(async () => void (await pass()))
+  /** Before that the tables may not even be there, which is no failure of the database. */
   const onceTakenIn = (pass: () => Promise<void>) => async () => {
     if (isTakenIn) await pass()
   }
@@ -134,10 +135,10 @@ export function makeControl(parts: PassParts) {
       publishing = startLoop('publish', publish, { everyMs, gapMs, events })
       loops = [
         publishing,
-        startLoop('collect reports', withBoth(passes.collectReports), { everyMs, events }),
+        startLoop('collect reports', onceTakenIn(withBoth(passes.collectReports)), { everyMs, events }),
         startLoop('sweep', sweep, { everyMs, events }),
-        startLoop('watch', observe, { everyMs: watchMs, events }),
-        startLoop('forget', forget, { everyMs: hourMs, events }),
+        startLoop('watch', onceTakenIn(observe), { everyMs: watchMs, events }),
+        startLoop('forget', onceTakenIn(forget), { everyMs: hourMs, events }),
       ]
       await untilTakenIn()
       await withDatabase(untilSettled)()

@@ -266,6 +266,35 @@ t.test('a database that is away is waited for', async (t) => {
   t.equal(world.facts.of('database_found').length, 1)
 })
 
+t.test('before its tables are up to date, no pass asks the database for anything', async (t) => {
+  const world = await setUp(t, [instanceOf('vm-1')])
+  const { store: records } = world.records
+  const job = { id: 'job-1', type: null, institution: null }
+  await world.store.reports.add({ id: randomUUID(), job, upstream: null, outcome: 'ok' })
+  const told: string[] = []
+  // It runs beside the one that writes reports down.
+  const sweep: typeof world.store.pins.sweep = async (limit) => {
+    told.push('swept')
+    return world.store.pins.sweep(limit)
+  }
+  const migrate = async () => {
+    await until('passes have run', () => told.filter((name) => name === 'swept').length > 1)
+    await records.migrate()
+    told.push('migrated')
+  }
+  const add: typeof records.reports.add = async (reports) => {
+    told.push('written')
+    await records.reports.add(reports)
+  }
+  const control = world.make({
+    store: { ...world.store, pins: { ...world.store.pins, sweep } },
+    records: { ...records, migrate, reports: { ...records.reports, add } },
+  })
+  await control.start()
+  await until('the report is written down', () => told.includes('written'))
+  t.ok(told.indexOf('written') > told.indexOf('migrated'))
+})
+
 t.test('told to stop, it waits for the database no longer', async (t) => {
   const world = await setUp(t, [])
   const migrate = async () => {
