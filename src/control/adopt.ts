@@ -6,17 +6,10 @@
 import { canonicalJson } from '../canonical-json.ts'
 import { ControlError } from '../errors.ts'
 import type { Instance } from '../provider/provider.ts'
-import type {
-  FleetContent,
-  NewUpstream,
-  Origin,
-  Step,
-  UpstreamFields,
-  UpstreamRecord,
-} from '../store/records.ts'
+import type { FleetContent, Origin, Step, UpstreamFields, UpstreamRecord } from '../store/records.ts'
 import type { Restriction } from '../types.ts'
 import { newDrain } from './drain.ts'
-import { changeOf, end, move } from './life.ts'
+import { changeOf, end, lifeId, move, newLife } from './life.ts'
 import { restrictionOf } from './publish.ts'
 
 export type Listing = {
@@ -33,11 +26,6 @@ export type Adoption = {
   readonly steps: readonly Step[]
   /** What is listed but not taken in, and why. */
   readonly left: readonly { readonly id: string; readonly detail: string }[]
-}
-
-/** The id of a life: the first has the id that the provider lists, the second `<id>.2`. */
-export function lifeId(listedId: string, life: number): string {
-  return life === 1 ? listedId : `${listedId}.${life}`
 }
 
 /** @param records  all of the fleet by id, tombstones too */
@@ -220,26 +208,7 @@ function toldFields(record: UpstreamRecord, instance: Instance): UpstreamFields 
 }
 
 function added(instance: Instance, { provider }: Listing, life: number, probes: boolean): Step {
-  const { id, name, host, port, egressIp, labels, credentials, zone, incarnation } = instance
-  const upstream: NewUpstream = {
-    id: lifeId(id, life),
-    instanceId: id,
-    name,
-    provider,
-    state: probes ? 'provisioning' : 'running',
-    host,
-    port,
-    egressIp,
-    listedIp: egressIp,
-    labels,
-    ejected: false,
-    quarantined: false,
-    credentials,
-    zone,
-    incarnation,
-    addedBy: 'provider',
-  }
-  return { kind: 'upstream_added', upstream }
+  return { kind: 'upstream_added', upstream: newLife(instance, { provider, life, probes }) }
 }
 
 function keptDeleted({ id, deletedAtMs }: UpstreamRecord): string {

@@ -159,14 +159,12 @@ export function makeController(parts: Parts) {
     events.emit('upstream_step_failed', { upstream: record.id, step: action.kind, problem, attempts })
   }
 
-  function extend(signal: AbortSignal, once: () => Promise<void>): Promise<void> {
-    return (async () => {
-      for (;;) {
-        await delay(settings.claimMs / 3, undefined, { signal, ref: false }).catch(() => undefined)
-        if (signal.aborted) return
-        await once().catch(() => undefined)
-      }
-    })()
+  async function extend(signal: AbortSignal, once: () => Promise<void>): Promise<void> {
+    for (;;) {
+      await delay(settings.claimMs / 3, undefined, { signal, ref: false }).catch(() => undefined)
+      if (signal.aborted) return
+      await once().catch(() => undefined)
+    }
   }
 
   function tell({ id }: UpstreamRecord, { kind, reason }: Action): void {

@@ -4,8 +4,7 @@
 import { isControlError } from '../errors.ts'
 import { isProviderError, type Instance, type Provider } from '../provider/provider.ts'
 import type { FleetRecords, NewUpstream, Step, UpstreamRecord, UpstreamRecords } from '../store/records.ts'
-import { lifeId } from './adopt.ts'
-import { changeOf, end, move } from './life.ts'
+import { changeOf, end, lifeId, move, newLife } from './life.ts'
 import type { Correction } from './plan-sync.ts'
 import { problemOf } from './retry.ts'
 
@@ -109,20 +108,7 @@ export function makeCorrections({ fleet, upstreams, provider, probes, newId, sig
 
   /** @param lives  all so far */
   function lifeOf(instance: Instance, lives: readonly UpstreamRecord[]): NewUpstream {
-    const life = lives.length + 1
-    const { id, name, labels } = instance
-    return {
-      ...addressOf(instance),
-      id: lifeId(id, life),
-      instanceId: id,
-      name,
-      labels,
-      provider: provider.name,
-      state: probes ? 'provisioning' : 'running',
-      ejected: false,
-      quarantined: false,
-      addedBy: 'provider',
-    }
+    return newLife(instance, { provider: provider.name, life: lives.length + 1, probes })
   }
 
   function changeIfSame(
@@ -166,11 +152,6 @@ function isSameView(a: Instance, b: Instance): boolean {
   return (
     a.status === b.status && a.incarnation === b.incarnation && a.host === b.host && a.egressIp === b.egressIp
   )
-}
-
-function addressOf(instance: Instance) {
-  const { host, port, egressIp, zone, incarnation, credentials } = instance
-  return { host, port, egressIp, listedIp: egressIp, zone, incarnation, credentials }
 }
 
 /** What probes have seen of the egress IP stands, unless nothing was known. */

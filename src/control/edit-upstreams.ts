@@ -241,10 +241,11 @@ function refuseKnownAddress({ upstreams }: FleetContent, { host, port }: Registr
   throw new ControlError('conflict', `Upstream "${there.id}" has the address ${host}:${port} already.`)
 }
 
-function refuseUnfit({ id, state, provider, addedBy }: UpstreamRecord, own: string): void {
+function refuseUnfit(record: UpstreamRecord, provider: string): void {
+  const { id, state } = record
   if (state !== 'running')
     throw new ControlError('conflict', `Upstream "${id}" is ${state}; only one that runs can be recycled.`)
-  if (addedBy !== 'operator' && provider === own) return
+  if (isOwn(record, { provider, place: null })) return
   throw new ControlError(
     'conflict',
     `The machine of upstream "${id}" was made by others, who alone can make another; register that one, then delete this one.`,

@@ -8,9 +8,10 @@ import {
   type Provider,
   type ProviderError,
 } from '../provider/provider.ts'
-import type { UpstreamFields, UpstreamRecord, UpstreamRecords } from '../store/records.ts'
+import type { UpstreamRecord, UpstreamRecords } from '../store/records.ts'
 import type { Held } from './hold.ts'
-import { changeOf, end, lifeTable } from './life.ts'
+import { addressFields, changeOf, end, freshNotes, lifeTable } from './life.ts'
+import { isOwn } from './plan-size.ts'
 import { problemOf } from './retry.ts'
 
 type Parts = {
@@ -35,7 +36,7 @@ export async function launch(held: Held, { provider, upstreams, newRequestId }: 
     'its machine is there',
     (record) => [
       ...former.map((other) => end(other, 'gone', 'provider')),
-      changeOf(record, foundFields(instance)),
+      changeOf(record, { ...addressFields(instance), ...freshNotes, requestId: null }),
     ],
     former,
   )
@@ -51,18 +52,8 @@ function formerHolders(
 ): readonly UpstreamRecord[] {
   return there.filter(
     (other) =>
-      other.id !== id &&
-      other.provider === provider &&
-      other.addedBy !== 'operator' &&
-      lifeTable[other.state].gone !== undefined,
+      other.id !== id && isOwn(other, { provider, place: null }) && lifeTable[other.state].gone !== undefined,
   )
-}
-
-/** What the provider tells of a machine, as the record keeps it. */
-export function foundFields(instance: Instance): UpstreamFields {
-  const { host, port, egressIp, zone, incarnation, credentials } = instance
-  const notes = { requestId: null, attempts: 0, retryAtMs: null, problem: null }
-  return { host, port, egressIp, listedIp: egressIp, zone, incarnation, credentials, ...notes }
 }
 
 async function orderOf({ record, note }: Held, newRequestId: () => string): Promise<CreateOrder> {

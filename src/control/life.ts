@@ -5,6 +5,7 @@
 //        +-> failed    +-----------+---- gone -------------+
 
 import { ControlError } from '../errors.ts'
+import type { Instance } from '../provider/provider.ts'
 import {
   unlived,
   type NewUpstream,
@@ -36,7 +37,7 @@ export const lifeTable: { readonly [State in UpstreamState]: Row } = {
 }
 
 /** What an event begins anew: the notes of the step before are over. */
-const freshNotes = { attempts: 0, retryAtMs: null, problem: null } as const
+export const freshNotes = { attempts: 0, retryAtMs: null, problem: null } as const
 
 /**
  * The step that an event makes of a record.
@@ -63,6 +64,41 @@ export function changeOf(record: UpstreamRecord, to: UpstreamFields): Step {
     Object.keys(to).map((field) => [field, record[field as keyof UpstreamFields]]),
   )
   return { kind: 'upstream_changed', id: record.id, from, to }
+}
+
+/** The id of a life: the first has the id that the provider lists, the second `<id>.2`. */
+export function lifeId(instanceId: string, life: number): string {
+  return life === 1 ? instanceId : `${instanceId}.${life}`
+}
+
+/**
+ * A machine that the provider lists, as one of its lives.
+ * @param life  1 for the first
+ * @param probes  false: it runs at once
+ */
+export function newLife(
+  instance: Instance,
+  { provider, life, probes }: { readonly provider: string; readonly life: number; readonly probes: boolean },
+): NewUpstream {
+  const { id, name, labels } = instance
+  return {
+    ...addressFields(instance),
+    id: lifeId(id, life),
+    instanceId: id,
+    name,
+    labels,
+    provider,
+    state: probes ? 'provisioning' : 'running',
+    ejected: false,
+    quarantined: false,
+    addedBy: 'provider',
+  }
+}
+
+/** Where a machine is found, and as which one, as its record keeps it. */
+export function addressFields(instance: Instance) {
+  const { host, port, egressIp, zone, incarnation, credentials } = instance
+  return { host, port, egressIp, listedIp: egressIp, zone, incarnation, credentials }
 }
 
 /** As one that is added will be read. */

@@ -5,6 +5,7 @@ import { isProviderError, type Provider } from '../provider/provider.ts'
 import type { UpstreamRecord } from '../store/records.ts'
 import type { Held } from './hold.ts'
 import { end, move } from './life.ts'
+import { isOwn } from './plan-size.ts'
 
 type Parts = {
   readonly provider: Pick<Provider, 'name' | 'delete'>
@@ -29,8 +30,8 @@ export async function giveUp(held: Held, reason: string, parts: Parts): Promise<
 }
 
 /** Registered machines, and those of a list, belong to others. */
-function hasMachine({ addedBy, provider }: UpstreamRecord, { name }: Parts['provider']): boolean {
-  return addedBy !== 'operator' && provider === name && provider !== 'static'
+function hasMachine(record: UpstreamRecord, { name }: Parts['provider']): boolean {
+  return name !== 'static' && isOwn(record, { provider: name, place: null })
 }
 
 async function deleteMachine(

@@ -1,12 +1,12 @@
 import t from 'tap'
 import {
-  lifeId,
   livesOf as livesAmong,
   planAdoption,
   planRestrictions,
   type Listing,
   type Lives,
 } from '../../src/control/adopt.ts'
+import { lifeId } from '../../src/control/life.ts'
 import type { Instance } from '../../src/provider/provider.ts'
 import type { Drain, FleetContent, RestrictionRecord, UpstreamRecord } from '../../src/store/records.ts'
 import type { Restriction } from '../../src/types.ts'
