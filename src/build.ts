@@ -47,7 +47,7 @@ export function openStore(config: Config): Promise<TrafficStore> {
     redisUrl: config['redis.url'],
     fleet: config.fleet,
     life: lifeOf(config),
-    limits: { ...storeLimits, maxLanes: config['pins.maxLanes'] },
+    limits: { ...storeLimits, maxLanes: config['pins.maxLanes'], maxPins: config['pins.max'] },
     commandTimeoutMs: config['redis.commandTimeoutMs'],
     now: Date.now,
   })
@@ -73,6 +73,7 @@ export function buildGateway(
     makeGuard: (fleet) =>
       makeTargetGuard({
         ports: config['targets.ports'],
+        deny: config['targets.deny'],
         allowPrivate: config['targets.allowPrivate'],
         ownListeners: () => listeners,
         localAddresses,
@@ -83,8 +84,16 @@ export function buildGateway(
     now,
     settings: {
       tokens: config['gateway.tokens'],
+      tokenKeys: config['gateway.tokenKeys'],
       allowSources: config['gateway.allowSources'],
       maxTunnels: config['gateway.maxTunnels'],
+      tunnelsPerJob: config['gateway.tunnelsPerJob'],
+      tunnelsPerToken: config['gateway.tunnelsPerToken'],
+      maxConnections: config['gateway.maxConnections'],
+      connectionsPerSource: config['gateway.connectionsPerSource'],
+      headsPerSource: config['gateway.headsPerSource'],
+      tls: tlsFiles(config),
+      via: config['gateway.via'],
       headTimeoutMs: config['gateway.headTimeoutMs'],
       headBytes: config['gateway.headBytes'],
       headLines: config['gateway.headLines'],
@@ -148,6 +157,13 @@ export function buildControl(
     now,
     wallClock: Date.now,
   })
+}
+
+function tlsFiles(config: Config) {
+  const certificate = config['gateway.tls.certificate']
+  const key = config['gateway.tls.key']
+  if (certificate === null || key === null) return null
+  return { certificate, key, clientCa: config['gateway.tls.clientCa'] }
 }
 
 /** Null: the configuration leaves it to operators. */

@@ -3,7 +3,7 @@
 
 import { BlockList } from 'node:net'
 import { addRange } from './ip-range.ts'
-import type { Labels, Restriction, UpstreamSelector } from './types.ts'
+import type { Labels, NamedToken, Restriction, TokenKey, UpstreamSelector } from './types.ts'
 
 export class Problem extends Error {}
 
@@ -73,6 +73,53 @@ export const secret: Check<string> = (value) => {
   // oxlint-disable-next-line no-control-regex
   if (typeof value === 'string' && value !== '' && !/[\x00-\x20\x7f]/.test(value)) return value
   return refuse('a text without spaces or control characters')
+}
+
+const secretName = word(/^[a-z0-9][a-z0-9-]{0,31}$/, 'a name of a-z, 0-9 and -, at most 32 long')
+
+/** `name:token` or a token alone, which is then called by its place; `{name, token}` in a file. */
+export const tokens: Check<readonly NamedToken[]> = (value) =>
+  listOf((item) => item)(value).map((item, index) =>
+    at(`item ${index + 1}`, () => {
+      const { name, text } = namedSecret(item, 'token')
+      return { name: name ?? `token-${index + 1}`, token: secret(text) }
+    }),
+  )
+
+/** `id:secret`, or `{id, secret}` in a file. */
+export const tokenKeys: Check<readonly TokenKey[]> = listOf((item) => {
+  const { name, text } = namedSecret(item, 'secret')
+  const isLong = typeof text === 'string' && text.length >= shortestKey
+  if (name !== null && isLong) return { id: name, secret: secret(text) }
+  return refuse(`id:secret, the secret at least ${shortestKey} characters long (openssl rand -hex 32)`)
+})
+
+/** As many bytes as the digest has (RFC 2104 section 3). */
+const shortestKey = 32
+
+function namedSecret(item: unknown, key: 'token' | 'secret'): { name: string | null; text: unknown } {
+  const nameKey = key === 'token' ? 'name' : 'id'
+  if (typeof item !== 'string') {
+    const row = record(item)
+    noOtherKeys(row, [nameKey, key])
+    return { name: at(nameKey, () => secretName(row[nameKey])), text: row[key] }
+  }
+  const [, name, text] = /^([a-z0-9][a-z0-9-]{0,31}):(.+)$/s.exec(item) ?? []
+  return name === undefined ? { name: null, text: item } : { name, text }
+}
+
+/** A name, `*.name` for every name below it, an address or a CIDR. */
+export const targetPattern: Check<string> = (value) => {
+  if (
+    typeof value === 'string' &&
+    /^(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/.test(value.toLowerCase())
+  )
+    return value.toLowerCase()
+  try {
+    return sourceRange(value)
+  } catch {
+    return refuse('a name, *.name, an address or a CIDR', value)
+  }
 }
 
 export function orNull<T>(check: Check<T>): Check<T | null> {

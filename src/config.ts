@@ -28,9 +28,22 @@ const settings = {
   'gateway.host': setting('GATEWAY_HOST', check.text),
   'gateway.port': setting('GATEWAY_PORT', check.port),
   'gateway.workers': setting('GATEWAY_WORKERS', oneWorker),
-  'gateway.tokens': setting('GATEWAY_TOKENS', check.listOf(check.secret)),
+  'gateway.tokens': setting('GATEWAY_TOKENS', check.tokens),
+  'gateway.tokenKeys': setting('GATEWAY_TOKEN_KEYS', check.tokenKeys),
   'gateway.allowSources': setting(null, check.listOf(check.sourceRange)),
   'gateway.maxTunnels': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
+  'gateway.tunnelsPerJob': setting(null, check.orNull(check.wholeNumber({ min: 1, max: 1_000_000 }))),
+  'gateway.tunnelsPerToken': setting(null, check.orNull(check.wholeNumber({ min: 1, max: 1_000_000 }))),
+  'gateway.maxConnections': setting(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
+  'gateway.connectionsPerSource': setting(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
+  'gateway.headsPerSource': setting(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
+  'gateway.tls.certificate': setting(null, check.orNull(check.text)),
+  'gateway.tls.key': setting(null, check.orNull(check.text)),
+  'gateway.tls.clientCa': setting(null, check.orNull(check.text)),
+  'gateway.via': setting(
+    null,
+    check.orNull(check.word(/^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$/, 'a name of letters, digits, . and -')),
+  ),
   'gateway.headTimeoutMs': setting(null, check.milliseconds(100, 300_000)),
   'gateway.headBytes': setting(null, check.wholeNumber({ min: 1024, max: 1_048_576, unit: 'bytes' })),
   'gateway.headLines': setting(null, check.wholeNumber({ min: 10, max: 900 })),
@@ -40,6 +53,7 @@ const settings = {
   'admin.host': setting('ADMIN_HOST', check.text),
   'admin.port': setting('ADMIN_PORT', check.port),
   'admin.token': setting('ADMIN_TOKEN', check.orNull(check.secret)),
+  'admin.readToken': setting('ADMIN_READ_TOKEN', check.orNull(check.secret)),
   'admin.url': setting('ADMIN_URL', check.orNull(check.httpUrl)),
   'redis.url': setting('REDIS_URL', check.orNull(check.redisUrl)),
   'redis.commandTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
@@ -91,6 +105,7 @@ const settings = {
   'targets.resolve': setting(null, check.oneOf('gateway', 'upstream')),
   'targets.family': setting(null, (value) => check.oneOf('4', '6', 'any')(String(value))),
   'targets.resolveTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
+  'targets.deny': setting(null, check.listOf(check.targetPattern)),
   'targets.allowPrivate': setting('ALLOW_PRIVATE_TARGETS', check.yesOrNo),
   'upstreams.connectTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
   'upstreams.replyTimeoutMs': setting(null, check.milliseconds(10, 300_000)),
@@ -102,6 +117,7 @@ const settings = {
   'tunnels.earlyBytes': setting(null, check.wholeNumber({ min: 0, max: 16_777_216, unit: 'bytes' })),
   'pins.idleMs': setting('PIN_IDLE_MS', check.milliseconds(1000, 7 * day)),
   'pins.maxLifeMs': setting(null, check.milliseconds(1000, 7 * day)),
+  'pins.max': setting(null, check.wholeNumber({ min: 1, max: 100_000_000 })),
   'pins.known': setting(null, check.wholeNumber({ min: 1, max: 10_000_000 })),
   'pins.flexTypes': setting(null, check.listOf(check.text)),
   'pins.maxLanes': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
@@ -196,7 +212,21 @@ function contradictions(config: Config): string[] {
   }
   if (config['pins.idleMs'] > config['pins.maxLifeMs'])
     found.push('pins.idleMs: is longer than pins.maxLifeMs')
+  const tls = config['gateway.tls.certificate'] !== null
+  if (tls !== (config['gateway.tls.key'] !== null))
+    found.push('gateway.tls: certificate and key go together; give both')
+  if (!tls && config['gateway.tls.clientCa'] !== null)
+    found.push('gateway.tls.clientCa: needs gateway.tls.certificate and key')
+  if (config['gateway.maxConnections'] < config['gateway.maxTunnels'])
+    found.push('gateway.maxConnections: is less than gateway.maxTunnels, each of which is a connection')
+  if (config['admin.readToken'] !== null && config['admin.token'] === null)
+    found.push(
+      'admin.readToken (ADMIN_READ_TOKEN): without admin.token (ADMIN_TOKEN) everybody could change the fleet; set that too',
+    )
+  const tokenNames = config['gateway.tokens'].map(({ name }) => ({ id: name }))
   found.push(
+    ...repeated('gateway.tokens', tokenNames),
+    ...repeated('gateway.tokenKeys', config['gateway.tokenKeys']),
     ...repeated('restrictions', config.restrictions),
     ...repeated('static.upstreams', config['static.upstreams']),
   )

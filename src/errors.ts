@@ -12,6 +12,8 @@ type ErrorRow = {
 export const errorTable = {
   bad_request: row(400, 'http_request_error', 'The request cannot be understood'),
   proxy_auth_required: row(407, 'http_request_denied', 'The gateway does not know the job'),
+  /** A token that is good for another job only. */
+  job_denied: row(403, 'http_request_denied', 'The token is not for this job'),
   target_denied: row(403, 'http_request_denied', 'The target is not allowed'),
   /** Only where a resource of ours was asked for, such as the pin of a job that has none. */
   not_found: row(404, 'http_request_error', 'There is no such thing'),

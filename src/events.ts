@@ -20,6 +20,8 @@ export type TunnelEnd =
 type Request = {
   readonly requestId: string
   readonly job: Job
+  /** The name of the token that was given; null where none is asked for. */
+  readonly token: string | null
   readonly target: Target
   readonly upstream: string
 }
@@ -49,10 +51,13 @@ export type Facts = {
       readonly status: number
       readonly detail: string
       readonly job: Job | null
+      readonly token: string | null
       readonly target: Target | null
       readonly upstream: string | null
     },
   ]
+  /** A rule that only reports would have refused it. */
+  target_reported: [{ readonly job: Job; readonly target: Target; readonly restriction: string }]
   pin_made: [{ readonly job: Job; readonly lane: Lane; readonly upstream: string; readonly version: number }]
   /** `fresh`: the first dial failed; `flex`: its upstream is gone and its type may change upstreams. */
   pin_moved: [

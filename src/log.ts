@@ -21,6 +21,8 @@ export function logFacts(events: Events, log: Log): void {
     tunnel_opened: (fact) => log.info(flat(fact), 'tunnel opened'),
     tunnel_closed: (fact) => log.info(flat(fact), 'tunnel closed'),
     request_refused: (fact) => log.info(flat(fact), 'request refused'),
+    target_reported: (fact) =>
+      log.warn(flat(fact), 'a rule that only reports would have refused this target'),
     pin_made: (fact) => log.debug(flat(fact), 'pin made'),
     pin_moved: (fact) => log.info(flat(fact), 'pin moved'),
     pin_released: (fact) => log.debug(fact, 'pin released'),

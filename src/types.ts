@@ -42,7 +42,8 @@ export type Upstream = {
   readonly credentials: string | null
 }
 
-export const restrictionKinds = ['exclusive', 'deny'] as const
+/** `targets` says only what its lanes may reach; it ties them to no upstream. */
+export const restrictionKinds = ['exclusive', 'deny', 'targets'] as const
 export type RestrictionKind = (typeof restrictionKinds)[number]
 
 /** By id, or by labels that must all be there (so a label also catches upstreams made later). */
@@ -54,8 +55,13 @@ export type Restriction = {
   readonly kind: RestrictionKind
   readonly type: string
   readonly institution: string
+  /** Of kind `targets`: no ids, which select nothing. */
   readonly upstreams: UpstreamSelector
   readonly overflow: boolean
+  /** What the matching lanes may reach and nothing else (`*.bank.example`, an address, a CIDR); null or absent: anything. */
+  readonly targets?: readonly string[] | null
+  /** What `targets` would refuse is logged and let through. */
+  readonly report?: boolean
 }
 
 /** The fleet at one version, as published to gateways. */
@@ -70,6 +76,12 @@ export type Snapshot = {
 /** What a job may say of its upstream. */
 export const reportOutcomes = ['ok', 'blocked', 'captcha', 'rate_limited'] as const
 export type ReportOutcome = (typeof reportOutcomes)[number]
+
+/** A password that was given out. Its name may be logged; the token itself never is. */
+export type NamedToken = { readonly name: string; readonly token: string }
+
+/** Signs job tokens (HMAC-SHA256). The id stands in each token, so that keys can be rotated. */
+export type TokenKey = { readonly id: string; readonly secret: string }
 
 /** A job held to one upstream until it is released or expires. */
 export type Pin = {

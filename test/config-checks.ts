@@ -34,6 +34,60 @@ const tables: { readonly [name: string]: Rows } = {
       [Number.NaN, /found null/],
     ],
   },
+  'tokens with names': {
+    check: check.tokens,
+    fine: [
+      [[], []],
+      ['abc', [{ name: 'token-1', token: 'abc' }]],
+      [
+        'a:b:c,Abc:d',
+        [
+          { name: 'a', token: 'b:c' },
+          { name: 'token-2', token: 'Abc:d' },
+        ],
+      ],
+      [[{ name: 'a', token: 'b' }], [{ name: 'a', token: 'b' }]],
+      ['a:', [{ name: 'token-1', token: 'a:' }]],
+    ],
+    refused: [
+      [[{ name: 'A', token: 'b' }], /item 1: name: must be a name/],
+      [[{ name: 'a' }], /item 1: must be a text/],
+      [[{ token: 'b', extra: 1 }], /unknown key "extra"/],
+      [[7], /item 1: must be a table/],
+      ['x y', /without spaces/],
+    ],
+  },
+  'keys of job tokens': {
+    check: check.tokenKeys,
+    fine: [
+      [`k1:${'s'.repeat(32)}`, [{ id: 'k1', secret: 's'.repeat(32) }]],
+      [[{ id: 'k-2', secret: 's'.repeat(40) }], [{ id: 'k-2', secret: 's'.repeat(40) }]],
+    ],
+    refused: [
+      [`k1:${'s'.repeat(31)}`, /at least 32 characters/],
+      ['s'.repeat(32), /id:secret/],
+      [[{ id: 'k1', secret: ' '.repeat(32) }], /without spaces/],
+    ],
+  },
+  'patterns of targets': {
+    check: check.targetPattern,
+    fine: [
+      ['Bank.example', 'bank.example'],
+      ['*.bank.example', '*.bank.example'],
+      ['203.0.113.7', '203.0.113.7'],
+      ['203.0.113.0/24', '203.0.113.0/24'],
+      ['2001:db8::/32', '2001:db8::/32'],
+    ],
+    refused: [
+      ['*', /a name, \*\.name/],
+      ['a*b.example', /a name/],
+      ['http://bank.example', /a name/],
+      ['bank.example:443', /a name/],
+      ['203.0.113.0/33', /a CIDR/],
+      ['', /a name/],
+      [7, /a name/],
+    ],
+  },
   milliseconds: {
     check: check.milliseconds(1, 5),
     fine: [[5, 5]],

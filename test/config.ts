@@ -74,7 +74,28 @@ t.test('each environment variable is obeyed', async (t) => {
     { name: 'GATEWAY_HOST', value: '0.0.0.0', key: 'gateway.host', read: '0.0.0.0' },
     { name: 'GATEWAY_PORT', value: '0', key: 'gateway.port', read: 0 },
     { name: 'GATEWAY_WORKERS', value: '1', key: 'gateway.workers', read: 1 },
-    { name: 'GATEWAY_TOKENS', value: 'old,new', key: 'gateway.tokens', read: ['old', 'new'] },
+    {
+      name: 'GATEWAY_TOKENS',
+      value: 'old,statements:new',
+      key: 'gateway.tokens',
+      read: [
+        { name: 'token-1', token: 'old' },
+        { name: 'statements', token: 'new' },
+      ],
+    },
+    {
+      name: 'GATEWAY_TOKEN_KEYS',
+      value: `k1:${'s'.repeat(32)}`,
+      key: 'gateway.tokenKeys',
+      read: [{ id: 'k1', secret: 's'.repeat(32) }],
+    },
+    {
+      name: 'ADMIN_READ_TOKEN',
+      value: 's3cret',
+      key: 'admin.readToken',
+      read: 's3cret',
+      besides: { ADMIN_TOKEN: 'x' },
+    },
     { name: 'ADMIN_HOST', value: '::1', key: 'admin.host', read: '::1' },
     { name: 'ADMIN_PORT', value: '9000', key: 'admin.port', read: 9000 },
     { name: 'ADMIN_TOKEN', value: 's3cret', key: 'admin.token', read: 's3cret' },
@@ -209,6 +230,8 @@ t.test('settings that contradict each other', async (t) => {
     ['one port for both', { GATEWAY_PORT: '3129' }, /ADMIN_PORT.*3129/],
     ['an admin API for everybody', { ADMIN_HOST: '0.0.0.0' }, /ADMIN_HOST.*"0\.0\.0\.0".*ADMIN_TOKEN/],
     ['an idle time longer than the longest life', { PIN_IDLE_MS: '100000000' }, /pins\.idleMs.*longer/],
+    ['tokens to look with, and none to change', { ADMIN_READ_TOKEN: 'x' }, /ADMIN_READ_TOKEN.*ADMIN_TOKEN/],
+    ['two tokens of one name', { GATEWAY_TOKENS: 'a:1,a:2' }, /gateway\.tokens.*"a".*twice/],
     ['an upstream twice', { STATIC_UPSTREAMS: '10.0.0.5:1,10.0.0.5:1' }, /twice/],
   ]
   for (const [name, env, problem] of rows) {
@@ -252,6 +275,9 @@ t.test('names that lists of a file give twice, or do not give', async (t) => {
       'static: {upstreams: [{id: a, host: h, port: 1}, {id: a, host: g, port: 1}]}',
       /static\.upstreams: .*"a".*twice/,
     ],
+    ['gateway: {tls: {certificate: a.pem}}', /gateway\.tls.*go together/],
+    ['gateway: {tls: {clientCa: a.pem}}', /clientCa: needs/],
+    ['gateway: {maxConnections: 10, maxTunnels: 11}', /maxConnections: is less than/],
     ['static: {upstreams: [{id: a, host: h, port: 1, credentials: vm}]}', /"a" names credentials "vm"/],
     [
       'static: {upstreams: [{id: a, host: h, port: 1, credentials: toString}]}',
@@ -264,6 +290,9 @@ t.test('names that lists of a file give twice, or do not give', async (t) => {
 t.test('no problem repeats a secret', async (t) => {
   const rows: (Environment | string)[] = [
     { GATEWAY_TOKENS: 'fine,s3cret\x01' },
+    { GATEWAY_TOKENS: 'name:s3cret\x01' },
+    { GATEWAY_TOKEN_KEYS: 'k1:s3cret' },
+    { GATEWAY_TOKEN_KEYS: 's3cret' },
     { ADMIN_TOKEN: 's3cret two' },
     { REDIS_URL: 'http://user:s3cret@h' },
     { REDIS_URL: 'user:s3cret@h:6379' },

@@ -4,7 +4,13 @@ import { makeEvents, type Facts } from '../src/events.ts'
 import { logFacts } from '../src/log.ts'
 
 const job = { id: 'job-1', type: 'payment', institution: null }
-const request = { requestId: 'r-1', job, target: { host: '2001:db8::1', port: 443 }, upstream: 'up-1' }
+const request = {
+  requestId: 'r-1',
+  job,
+  token: 'payments',
+  target: { host: '2001:db8::1', port: 443 },
+  upstream: 'up-1',
+}
 
 function setUp() {
   const events = makeEvents()
@@ -38,6 +44,7 @@ t.test('a refusal without a job or a target is a line all the same', (t) => {
   const { events, lines } = setUp()
   const fact = {
     requestId: 'r-2',
+    token: null,
     code: 'bad_request',
     status: 400,
     detail: 'why',

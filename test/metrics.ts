@@ -3,7 +3,13 @@ import { makeEvents } from '../src/events.ts'
 import { exposeReadings, makeMetrics } from '../src/metrics.ts'
 
 const job = { id: 'secret-job', type: 'payment', institution: 'bank-a' }
-const request = { requestId: 'r-1', job, target: { host: 'bank.example', port: 443 }, upstream: 'up-1' }
+const request = {
+  requestId: 'r-1',
+  job,
+  token: 'payments',
+  target: { host: 'bank.example', port: 443 },
+  upstream: 'up-1',
+}
 
 /** Lines of our own, without help texts. */
 async function lines(registry: ReturnType<typeof makeMetrics>): Promise<string[]> {
@@ -17,6 +23,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
   events.emit('tunnel_closed', { ...request, bytesUp: 10, bytesDown: 20, endedBy: 'client', ms: 5 })
   events.emit('request_refused', {
     requestId: 'r-2',
+    token: null,
     code: 'pin_lost',
     status: 502,
     detail: '',

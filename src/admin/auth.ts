@@ -7,7 +7,7 @@ import { matchesToken } from '../routing/token.ts'
 export function isAuthorized(authorization: string | undefined, token: string | null): boolean {
   if (token === null) return true
   const given = /^bearer +(\S+)$/i.exec(authorization ?? '')?.[1] ?? ''
-  return matchesToken(given, [token])
+  return matchesToken(given, token)
 }
 
 type Origin = {

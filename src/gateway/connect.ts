@@ -3,7 +3,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { GatewayError } from '../errors.ts'
-import type { Job, Target } from '../types.ts'
+import type { Identity } from '../routing/job.ts'
+import type { Target } from '../types.ts'
 import { parseAuthority } from '../routing/target.ts'
 import { holdEarly } from './early.ts'
 import type { RequestStory } from './request.ts'
@@ -14,16 +15,15 @@ import { errorBytes, establishedReply } from './reply.ts'
 type Parts = {
   readonly story: RequestStory
   /** Throws GatewayError for a head that must not go on. */
-  readonly readJob: (req: IncomingMessage) => Job
+  readonly readIdentity: (req: IncomingMessage) => Identity
   readonly earlyBytes: number
   /** Gives a connection back to the HTTP parser, for the next request on it. */
   readonly keepReading: (socket: Socket) => void
 }
 
-export function makeConnect({ story, readJob, earlyBytes, keepReading }: Parts) {
-  function readConnect(req: IncomingMessage): { job: Job; target: Target } {
-    const job = readJob(req)
-    return { job, target: parseAuthority(req.url ?? '') }
+export function makeConnect({ story, readIdentity, earlyBytes, keepReading }: Parts) {
+  function readConnect(req: IncomingMessage): Identity & { target: Target } {
+    return { ...readIdentity(req), target: parseAuthority(req.url ?? '') }
   }
 
   return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {

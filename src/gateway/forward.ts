@@ -15,7 +15,8 @@ import type { Socket } from 'node:net'
 import httpProxy from 'http-proxy'
 import { GatewayError } from '../errors.ts'
 import { formatTarget, parseHttpUrl } from '../routing/target.ts'
-import type { Job, Target } from '../types.ts'
+import type { Identity } from '../routing/job.ts'
+import type { Target } from '../types.ts'
 import { brokenExchange, watchExchange } from './exchange.ts'
 import { hopByHopIn, requestHeaders } from './forward-headers.ts'
 import { headerValues } from './head.ts'
@@ -26,10 +27,10 @@ import { TunnelAgent } from './tunnel-agent.ts'
 type Parts = {
   readonly story: RequestStory
   /** Throws GatewayError for a head that must not go on. */
-  readonly readJob: (req: IncomingMessage) => Job
+  readonly readIdentity: (req: IncomingMessage) => Identity
 }
 
-export function makeForward({ story, readJob }: Parts) {
+export function makeForward({ story, readIdentity }: Parts) {
   const proxy = makeProxy()
 
   return async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
@@ -37,8 +38,7 @@ export function makeForward({ story, readJob }: Parts) {
     const gone = new AbortController()
     res.once('close', () => gone.abort())
     try {
-      const { job, target, path } = readPlain(req, readJob)
-      Object.assign(request, { job, target })
+      const { path, target } = Object.assign(request, readPlain(req, readIdentity))
       const tunnel = await story.open(request, gone.signal)
       const left = () => gone.signal.aborted && !res.writableFinished
       story.carry(
@@ -77,13 +77,13 @@ export function makeForward({ story, readJob }: Parts) {
 /** @throws GatewayError */
 export function readPlain(
   req: IncomingMessage,
-  readJob: (req: IncomingMessage) => Job,
-): { job: Job; target: Target; path: string } {
-  const job = readJob(req)
+  readIdentity: (req: IncomingMessage) => Identity,
+): Identity & { target: Target; path: string } {
+  const identity = readIdentity(req)
   if (req.httpVersion === '1.1' && headerValues(req, 'host').length !== 1) {
     throw new GatewayError('bad_request', { detail: 'HTTP/1.1 asks for exactly one Host header.' })
   }
-  return { job, ...parseHttpUrl(req.url ?? '') }
+  return { ...identity, ...parseHttpUrl(req.url ?? '') }
 }
 
 /** Host without the port that http:// has anyway. */

@@ -8,13 +8,13 @@ import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import { makeFleetView } from '../routing/fleet-view.ts'
-import { readIdentity } from '../routing/job.ts'
+import { readIdentity, type Identity } from '../routing/job.ts'
 import { makeKnownPins } from '../routing/known-pins.ts'
 import { makePinning } from '../routing/pin.ts'
 import type { TargetGuard } from '../routing/target-guard.ts'
 import { makeTouches } from '../routing/touches.ts'
 import type { PinLife, TrafficStore } from '../store/store.ts'
-import type { Job, Target, Upstream } from '../types.ts'
+import type { NamedToken, Target, TokenKey, Upstream } from '../types.ts'
 import { makeConnect } from './connect.ts'
 import { makeConnectFailures } from './connect-failures.ts'
 import { dial } from './dial.ts'
@@ -32,9 +32,20 @@ import { makeUpgrade } from './upgrade.ts'
 import { makeUpstreamLoad } from './upstream-load.ts'
 
 export type GatewaySettings = {
-  readonly tokens: readonly string[]
+  readonly tokens: readonly NamedToken[]
+  /** Of job tokens; the first one signs. */
+  readonly tokenKeys: readonly TokenKey[]
   readonly allowSources: readonly string[]
   readonly maxTunnels: number
+  /** Null: no limit of its own. */
+  readonly tunnelsPerJob: number | null
+  readonly tunnelsPerToken: number | null
+  readonly maxConnections: number
+  readonly connectionsPerSource: number
+  readonly headsPerSource: number
+  readonly tls: TlsFiles | null
+  /** The name in `Via`; null adds none. */
+  readonly via: string | null
   readonly headTimeoutMs: number
   readonly headBytes: number
   readonly headLines: number
@@ -51,6 +62,13 @@ export type GatewaySettings = {
   readonly knownPins: number
   readonly flexTypes: readonly string[]
   readonly life: PinLife
+}
+
+/** PEM files. */
+export type TlsFiles = {
+  readonly certificate: string
+  readonly key: string
+  readonly clientCa: string | null
 }
 
 type Parts = {
@@ -138,14 +156,18 @@ export function makeGateway({
   const touches = makeTouches({ pins: store.pins, known, life, now })
   const heartbeat = makeHeartbeat({ gatewayId, heartbeats: store.heartbeats, fleet, known, load, events })
 
-  function readJob(req: IncomingMessage, allowAuthorization = false): Job {
+  function identify(req: IncomingMessage, allowAuthorization = false): Identity {
     checkHead(req, { maxLines: settings.headLines })
     const { tokens } = settings
     return readIdentity(req.rawHeaders, { tokens, tokenRequired: tokens.length > 0, allowAuthorization })
   }
 
   const sources = makeSources({ allow: settings.allowSources, tokens: settings.tokens })
-  const roads = { story, readJob: (req: IncomingMessage) => readJob(req), earlyBytes: settings.earlyBytes }
+  const roads = {
+    story,
+    readIdentity: (req: IncomingMessage) => identify(req),
+    earlyBytes: settings.earlyBytes,
+  }
   const server = makeGatewayServer({
     limits: settings,
     sources,
@@ -153,7 +175,7 @@ export function makeGateway({
     upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
     forward: makeForward(roads),
     jobApi: makeJobApi({
-      readJob: (req) => readJob(req, true),
+      readJob: (req) => identify(req, true).job,
       pinning,
       known,
       fleet,

@@ -13,12 +13,14 @@ import type { Tunnels } from './tunnels.ts'
 
 type Road = Facts['tunnel_opened'][0]['road']
 
-/** `job` and `target` are filled in as they are read. */
+/** `job`, `token` and `target` are filled in as they are read. */
 export type Request = {
   readonly requestId: string
   readonly road: Road
   readonly startedMs: number
   job: Job | null
+  /** The name of the token that was given. */
+  token: string | null
   target: Target | null
 }
 
@@ -50,14 +52,21 @@ export function makeRequestStory({
   /** Not open yet, but on their way: a burst of requests must not pass the limit before the first one stands. */
   let opening = 0
 
-  function facts({ requestId, job, target }: Request, tunnel: StandingTunnel) {
-    return { requestId, job: job!, target: target!, upstream: tunnel.upstream.id }
+  function facts({ requestId, job, token, target }: Request, tunnel: StandingTunnel) {
+    return { requestId, job: job!, token, target: target!, upstream: tunnel.upstream.id }
   }
 
   return {
     begin(road: Road): Request {
       requests += 1
-      return { requestId: `${gatewayId}-${requests}`, road, startedMs: now(), job: null, target: null }
+      return {
+        requestId: `${gatewayId}-${requests}`,
+        road,
+        startedMs: now(),
+        job: null,
+        token: null,
+        target: null,
+      }
     },
 
     /** @throws GatewayError; the signal's reason once the client has gone */
@@ -87,6 +96,7 @@ export function makeRequestStory({
       const open = {
         requestId: request.requestId,
         job: request.job!,
+        token: request.token,
         target: request.target!,
         upstreamId: tunnel.upstream.id,
         openedMs,
@@ -126,6 +136,7 @@ export function makeRequestStory({
         status: left ? 499 : failure.status,
         detail: failure.fields.detail,
         job: request.job,
+        token: request.token,
         target: request.target,
         upstream: failure.fields.upstream ?? null,
       })

@@ -28,7 +28,7 @@ export function makeSources({
   tokens,
 }: {
   allow: readonly string[]
-  tokens: readonly string[]
+  tokens: readonly unknown[]
 }): Sources {
   if (allow.length === 0 && tokens.length > 0)
     return { allows: () => true, summary: 'any source, with a token' }

@@ -7,6 +7,8 @@ import type { Relay } from './relay.ts'
 export type OpenTunnel = {
   readonly requestId: string
   readonly job: Job
+  /** The name of the token by which it was asked for. */
+  readonly token: string | null
   readonly target: Target
   readonly upstreamId: string
   readonly openedMs: number

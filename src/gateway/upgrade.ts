@@ -8,7 +8,7 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { GatewayError } from '../errors.ts'
-import type { Job } from '../types.ts'
+import type { Identity } from '../routing/job.ts'
 import { holdEarly, type Early } from './early.ts'
 import { brokenExchange, watchExchange } from './exchange.ts'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
@@ -22,18 +22,18 @@ import { TunnelAgent } from './tunnel-agent.ts'
 
 type Parts = {
   readonly story: RequestStory
-  readonly readJob: (req: IncomingMessage) => Job
+  readonly readIdentity: (req: IncomingMessage) => Identity
   readonly earlyBytes: number
   readonly replyTimeoutMs: number
 }
 
-export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Parts) {
+export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs }: Parts) {
   return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {
     const request = story.begin('upgrade')
     const gone = new AbortController()
     const early = holdEarly(client, head, earlyBytes, () => gone.abort())
     try {
-      const { path } = Object.assign(request, readUpgrade(req, readJob))
+      const { path } = Object.assign(request, readUpgrade(req, readIdentity))
       const tunnel = await story.open(request, gone.signal)
       await exchange(req, client, tunnel, { request, path, early, signal: gone.signal })
     } catch (error) {
@@ -80,8 +80,8 @@ export function makeUpgrade({ story, readJob, earlyBytes, replyTimeoutMs }: Part
   }
 }
 
-function readUpgrade(req: IncomingMessage, readJob: (req: IncomingMessage) => Job) {
-  const plain = readPlain(req, readJob)
+function readUpgrade(req: IncomingMessage, readIdentity: (req: IncomingMessage) => Identity) {
+  const plain = readPlain(req, readIdentity)
   if (!hasBody(req)) return plain
   throw new GatewayError('bad_request', {
     detail: 'A request with Upgrade must not have a body.',

@@ -8,13 +8,16 @@
 // Both may be given, and say the same job then: one may leave out what the other says.
 
 import { GatewayError } from '../errors.ts'
-import type { Job } from '../types.ts'
+import type { Job, NamedToken } from '../types.ts'
 import { readBasic, type Basic } from './basic-credentials.ts'
 import { quoted } from './quoted.ts'
-import { matchesToken } from './token.ts'
+import { findToken } from './token.ts'
+
+/** `token` is the name of the one that was given, for logs and limits; null where none is asked for. */
+export type Identity = { readonly job: Job; readonly token: string | null }
 
 type Options = {
-  readonly tokens: readonly string[]
+  readonly tokens: readonly NamedToken[]
   readonly tokenRequired: boolean
   /** On the gateway's own requests `Authorization` is ours, and may stand in for `Proxy-Authorization`. */
   readonly allowAuthorization?: boolean
@@ -54,14 +57,14 @@ export function isLaneWord(text: string): boolean {
  * @throws GatewayError bad_request, proxy_auth_required
  * @see RFC 7617 (Basic)
  */
-export function readIdentity(rawHeaders: readonly string[], options: Options): Job {
+export function readIdentity(rawHeaders: readonly string[], options: Options): Identity {
   const byHeaders = readHeaders(rawHeaders)
   const basic = readCredentials(rawHeaders, options.allowAuthorization ?? false)
-  if (options.tokenRequired) checkToken(basic, options.tokens)
+  const token = options.tokenRequired ? checkToken(basic, options.tokens) : null
   const byUser = basic === null || basic.user === '' ? nothing : readUser(basic.user)
   const { id, type, institution } = merge(byHeaders, byUser)
   if (id === null) throw unknownJob()
-  return { id, type, institution }
+  return { job: { id, type, institution }, token }
 }
 
 function readHeaders(rawHeaders: readonly string[]): Claim {
@@ -81,8 +84,10 @@ function readCredentials(rawHeaders: readonly string[], allowAuthorization: bool
   return value === null ? null : readBasic(value)
 }
 
-function checkToken(basic: Basic | null, tokens: readonly string[]): void {
-  if (basic !== null && matchesToken(basic.password, tokens)) return
+/** @returns the token's name */
+function checkToken(basic: Basic | null, tokens: readonly NamedToken[]): string {
+  const found = basic && findToken(basic.password, tokens)
+  if (found) return found.name
   throw new GatewayError('proxy_auth_required', {
     detail:
       basic === null

@@ -11,6 +11,8 @@ import { formatTarget } from './target.ts'
 
 type Options = {
   readonly ports: readonly number[] | 'any'
+  /** Names, `*.names`, addresses and CIDRs that are never reached. */
+  readonly deny: readonly string[]
   /** Lifts address ranges and name suffixes, never what is refused here. */
   readonly allowPrivate: boolean
   readonly ownListeners: () => readonly Target[]

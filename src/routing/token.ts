@@ -1,13 +1,18 @@
 // Is this one of the tokens that we gave out? For jobs and for operators alike. Pure.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { NamedToken } from '../types.ts'
 
 /** In constant time: digests have one length, and every token is compared, whichever matched. */
-export function matchesToken(given: string | Buffer, tokens: readonly string[]): boolean {
+export function findToken(given: string | Buffer, tokens: readonly NamedToken[]): NamedToken | null {
   const digest = sha256(given)
-  let matches = false
-  for (const token of tokens) matches = timingSafeEqual(digest, sha256(token)) || matches
-  return matches
+  let found: NamedToken | null = null
+  for (const named of tokens) if (timingSafeEqual(digest, sha256(named.token))) found ??= named
+  return found
+}
+
+export function matchesToken(given: string | Buffer, token: string): boolean {
+  return findToken(given, [{ name: '', token }]) !== null
 }
 
 function sha256(text: string | Buffer): Buffer {

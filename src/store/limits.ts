@@ -3,6 +3,8 @@
 export type StoreLimits = {
   /** Rings in use at once; a client that makes up lanes must not fill the store. */
   readonly maxLanes: number
+  /** Pins at once; a client that makes up jobs must not fill the store either. */
+  readonly maxPins: number
   /** A ring that nobody used for this long is forgotten. */
   readonly laneUnusedMs: number
   /** Expired pins removed by each call that pins. */
@@ -17,6 +19,7 @@ const dayMs = 24 * 60 * 60 * 1000
 
 export const storeLimits: StoreLimits = {
   maxLanes: 10_000,
+  maxPins: 1_000_000,
   laneUnusedMs: dayMs,
   sweptPerPin: 4,
   reportKeptMs: dayMs,

@@ -66,7 +66,15 @@ t.test('a gateway that stops, or carries all that it may, opens nothing', async 
   state.stopping = true
   await t.rejects(story.open(begin(), never), { code: 'overloaded', message: /stopping/ })
   state.stopping = false
-  tunnels.add({ requestId: 'r', job, target, upstreamId: 'up-1', openedMs: 0, relay: fakeRelay().relay })
+  tunnels.add({
+    requestId: 'r',
+    job,
+    token: null,
+    target,
+    upstreamId: 'up-1',
+    openedMs: 0,
+    relay: fakeRelay().relay,
+  })
   await t.rejects(story.open(begin(), never), { code: 'overloaded', status: 503 })
   t.equal(state.opened, 1)
 })
@@ -90,7 +98,7 @@ t.test('a tunnel from its begin to its end', async (t) => {
   story.carry(request, tunnel, relay)
   t.same(closedBy, [])
   t.match(tunnels.list(), [{ requestId, job, target, upstreamId: 'up-1', openedMs: clock.now() }])
-  const named = { requestId, job, target, upstream: 'up-1' }
+  const named = { requestId, job, token: null, target, upstream: 'up-1' }
   t.strictSame(facts.of('tunnel_opened'), [
     { ...named, road: 'connect', egressIp: '203.0.113.7', setupMs: 12 },
   ])
@@ -124,10 +132,10 @@ t.test('a refusal is published with what was read of the request', async (t) => 
   t.equal(story.refused(request, error, never), error)
   const { requestId } = request
   const told = { requestId, code: 'upstream_failed', status: 502, detail: 'closed', upstream: 'up-1' }
-  t.strictSame(facts.of('request_refused'), [{ ...told, job: null, target: null }])
-  Object.assign(request, { job, target })
+  t.strictSame(facts.of('request_refused'), [{ ...told, job: null, token: null, target: null }])
+  Object.assign(request, { job, token: 'payments', target })
   story.refused(request, error, never)
-  t.strictSame(facts.of('request_refused')[1], { ...told, job, target })
+  t.strictSame(facts.of('request_refused')[1], { ...told, job, token: 'payments', target })
 })
 
 t.test('an error that nobody foresaw is told to operators, not to the client', async (t) => {

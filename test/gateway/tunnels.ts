@@ -18,6 +18,7 @@ function openTunnel(openedMs: number, upstreamId: string): FakeTunnel {
   const closedBy: string[] = []
   const tunnel: OpenTunnel = {
     requestId: 'r-1',
+    token: null,
     job: { id: 'job-1', type: null, institution: null },
     target: { host: 'example.com', port: 443 },
     upstreamId,

@@ -12,8 +12,14 @@ const withId = (id: string) => ['X-Job-Id', id]
 const withType = (type: string) => ['X-Job-Type', type]
 const withInstitution = (institution: string) => ['X-Job-Institution', institution]
 
+const readJob = (...args: Parameters<typeof readIdentity>) => readIdentity(...args).job
+
 const open = { tokens: [], tokenRequired: false }
-const locked = { tokens: ['old-token', 'new-token'], tokenRequired: true }
+const tokens = [
+  { name: 'old', token: 'old-token' },
+  { name: 'new', token: 'new-token' },
+]
+const locked = { tokens, tokenRequired: true }
 const own = { ...open, allowAuthorization: true }
 
 const job = (id: string, type: string | null = null, institution: string | null = null): Job => ({
@@ -70,7 +76,7 @@ t.test('jobs that are recognised', async (t) => {
       job('42', 't'.repeat(64), 'i'.repeat(64)),
     ],
   ]
-  for (const [name, headers, expected] of rows) t.same(readIdentity(headers, open), expected, name)
+  for (const [name, headers, expected] of rows) t.same(readJob(headers, open), expected, name)
 })
 
 t.test('identities that are refused', async (t) => {
@@ -130,7 +136,7 @@ t.test('identities that are refused', async (t) => {
     ['a list of ids', proxy('42,43:x'), 400],
   ]
   for (const [name, headers, status] of rows) {
-    t.throws(() => readIdentity(headers, open), refusals[status], name)
+    t.throws(() => readJob(headers, open), refusals[status], name)
   }
 })
 
@@ -158,16 +164,22 @@ t.test('tokens', async (t) => {
     ['a right token and a bad user', proxy('a b:new-token'), 400],
   ]
   for (const [name, headers, result] of rows) {
-    if (typeof result === 'object') t.same(readIdentity(headers, locked), result, name)
-    else t.throws(() => readIdentity(headers, locked), refusals[result], name)
+    if (typeof result === 'object') t.same(readJob(headers, locked), result, name)
+    else t.throws(() => readJob(headers, locked), refusals[result], name)
   }
   t.throws(
-    () => readIdentity(proxy('42:'), { tokens: [], tokenRequired: true }),
+    () => readJob(proxy('42:'), { tokens: [], tokenRequired: true }),
     refusals[407],
     'no tokens at all',
   )
-  const utf8 = { tokens: ['s\u00e9same'], tokenRequired: true }
-  t.same(readIdentity(proxy('42:s\u00e9same'), utf8), job('42'), 'a token beyond ASCII, sent in UTF-8')
+  t.equal(readIdentity(proxy('42:new-token'), locked).token, 'new', 'its name is told')
+  t.equal(
+    readIdentity(proxy('42:new-token'), open).token,
+    null,
+    'where none is asked for it is not looked at',
+  )
+  const utf8 = { tokens: [{ name: 'utf8', token: 's\u00e9same' }], tokenRequired: true }
+  t.same(readJob(proxy('42:s\u00e9same'), utf8), job('42'), 'a token beyond ASCII, sent in UTF-8')
 })
 
 t.test('on the gateway\u2019s own requests Authorization may stand in', async (t) => {
@@ -184,16 +196,12 @@ t.test('on the gateway\u2019s own requests Authorization may stand in', async (t
     ['proxy credentials alone still count', proxy('42:x'), job('42')],
   ]
   for (const [name, headers, result] of rows) {
-    if (typeof result === 'object') t.same(readIdentity(headers, own), result, name)
-    else t.throws(() => readIdentity(headers, own), refusals[result], name)
+    if (typeof result === 'object') t.same(readJob(headers, own), result, name)
+    else t.throws(() => readJob(headers, own), refusals[result], name)
   }
-  t.same(
-    readIdentity(ours('42:new-token'), { ...locked, allowAuthorization: true }),
-    job('42'),
-    'with its token',
-  )
+  t.same(readJob(ours('42:new-token'), { ...locked, allowAuthorization: true }), job('42'), 'with its token')
   const twice = [...proxy('42:x'), ...ours('43:x'), ...ours('44:x')]
-  t.same(readIdentity(twice, open), job('42'), 'elsewhere it is none of our business, twice or not')
+  t.same(readJob(twice, open), job('42'), 'elsewhere it is none of our business, twice or not')
 })
 
 t.test('errors say what was found, and keep the password to themselves', async (t) => {
@@ -208,11 +216,11 @@ t.test('errors say what was found, and keep the password to themselves', async (
     ['a line end', withId('a\r\nb'), /^[\x20-\x7e]*$/],
   ]
   for (const [name, headers, detail] of rows) {
-    const error = t.throws(() => readIdentity(headers, open)) as { fields?: { detail: string } }
+    const error = t.throws(() => readJob(headers, open)) as { fields?: { detail: string } }
     t.match(error.fields?.detail, detail, name)
     t.notMatch(error.fields?.detail, 'hush', name)
   }
-  const wrong = t.throws(() => readIdentity(proxy('42:hush'), locked)) as Error
+  const wrong = t.throws(() => readJob(proxy('42:hush'), locked)) as Error
   t.notMatch(wrong.message, /hush|new-token/)
 })
 
@@ -262,7 +270,7 @@ t.test('any headers give a job of good grammar, or one of two errors', async () 
   fc.assert(
     fc.property(headers, fc.constantFrom(open, locked, own), (headers, options) => {
       try {
-        const { id, type, institution } = readIdentity(headers, options)
+        const { id, type, institution } = readJob(headers, options)
         return isJobId(id) && [type, institution].every((word) => word === null || isLaneWord(word))
       } catch (error) {
         return isGatewayError(error, 'bad_request', 'proxy_auth_required')
@@ -281,7 +289,7 @@ t.test('every good identity comes through the proxy user whole, in any order of 
         Boolean,
       )
       const user = (turned ? words.reverse() : words).join(',')
-      const read = readIdentity(proxy(`${escaped ? encodeURIComponent(user) : user}:x`), open)
+      const read = readJob(proxy(`${escaped ? encodeURIComponent(user) : user}:x`), open)
       return read.id === id && read.type === type && read.institution === institution
     }),
   )

@@ -20,6 +20,7 @@ const upstreams: readonly Target[] = [
 const makeGuard = (more: Partial<Options> = {}) =>
   makeTargetGuard({
     ports: 'any',
+    deny: [],
     allowPrivate: true,
     ownListeners: () => listeners,
     localAddresses: () => ['127.0.0.1', '::1', '192.168.7.1', 'fe80::1%eth0', '2001:db8:7::1'],
