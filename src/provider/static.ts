@@ -8,9 +8,9 @@ import type { Labels } from '../types.ts'
 import { ProviderError, type Instance, type InstanceRef, type Provider } from './provider.ts'
 
 export type StaticEntry = {
-  /** From host and port where it is left out. Never give a machine with another egress IP the same id. */
+  /** Derived from host and port where it is left out. Never give a machine with another egress IP the same id. */
   readonly id?: string
-  /** The id where it is left out. */
+  /** Where it is left out: the id that was given, else host and port. */
   readonly name?: string
   /** A name or an address; IPv6 without brackets. */
   readonly host: string
@@ -26,7 +26,6 @@ export type StaticUpstream = Required<StaticEntry>
 
 const idGrammar = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/
-const longestReadableHost = 100
 
 /** @param entries  with ids that differ; `config` sees to that */
 export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
@@ -148,10 +147,10 @@ function parseItem(item: string): StaticUpstream | { problem: string } {
 
 function completed(entry: StaticEntry): StaticUpstream {
   const host = canonicalHost(entry.host)
-  const id = entry.id ?? derivedId(host, entry.port)
+  const address = isIPv6(host) ? `[${host}]:${entry.port}` : `${host}:${entry.port}`
   return Object.freeze({
-    id,
-    name: entry.name ?? id,
+    id: entry.id ?? derivedId(address),
+    name: entry.name ?? entry.id ?? address,
     host,
     port: entry.port,
     egressIp: entry.egressIp ?? null,
@@ -172,10 +171,7 @@ function isHost(host: string): boolean {
   return isIP(host) === 4 || (hostName.test(host) && !/(^|\.)\d+$/.test(host))
 }
 
-/** An id holds no colon, and is shorter than the longest name. */
-function derivedId(host: string, port: number): string {
-  const readable = host.replaceAll(':', '_')
-  if (readable.length <= longestReadableHost) return `static-${readable}-${port}`
-  const digest = createHash('sha256').update(host).digest('hex').slice(0, 12)
-  return `static-${readable.slice(0, 80)}-${digest}-${port}`
+/** Jobs are told the id of their upstream, so it does not tell them an address of ours. */
+function derivedId(address: string): string {
+  return `static-${createHash('sha256').update(address).digest('hex').slice(0, 12)}`
 }

@@ -3,6 +3,7 @@
 
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
+import { parseStaticUpstreams } from '../../src/provider/static.ts'
 import { closedPort } from '../fixtures/listen.ts'
 import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
 import { readAnswer, readToEnd, type Answer } from '../fixtures/raw-answer.ts'
@@ -38,6 +39,11 @@ async function startUpstream(t: Test, script: scripted.Script): Promise<scripted
   const upstream = await scripted.startScriptedUpstream(script)
   t.teardown(upstream.stop)
   return upstream
+}
+
+/** As the configuration derives it. */
+function idOf({ port }: { readonly port: number }): string {
+  return parseStaticUpstreams(`127.0.0.1:${port}`).entries[0]!.id
 }
 
 /** Asserts all that a refusal must be, and answers its problem document. */
@@ -248,7 +254,7 @@ t.test('503: no upstream may serve the lane', async (t) => {
       id: 'nobody',
       kind: 'deny',
       type: 'payment',
-      upstreams: { ids: [`static-127.0.0.1-${upstream.port}`] },
+      upstreams: { ids: [idOf(upstream)] },
     },
   ]
   const { gatewayPort } = await startGateway(t, [upstream.port], { restrictions })
@@ -366,7 +372,7 @@ t.test('502 pin_lost: the upstream of the job has left the fleet', async (t) => 
   for (const job of ['f1', 'f2'])
     flexible.push((await ask(`job=${job},type=statement:x`)).headers['x-upstream-id']!)
   await first.stop()
-  const left = upstreams.filter(({ port }) => !lost.endsWith(`-${port}`))
+  const left = upstreams.filter((upstream) => idOf(upstream) !== lost)
   await startGateway(
     t,
     left.map(({ port }) => port),

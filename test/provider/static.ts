@@ -17,8 +17,8 @@ t.test('entries are listed as they stand, with what was left out', async (t) => 
   t.strictSame(problems, [])
   t.strictSame(instances, [
     {
-      id: 'static-10.0.0.5-8888',
-      name: 'static-10.0.0.5-8888',
+      id: 'static-7ad35ad3c26a',
+      name: '10.0.0.5:8888',
       host: '10.0.0.5',
       port: 8888,
       egressIp: '203.0.113.5',
@@ -69,22 +69,27 @@ t.test('delete says who deletes instead', async (t) => {
 t.test('every process derives the same id, and no two machines share one', async (t) => {
   const long = `${'a'.repeat(60)}.${'b'.repeat(60)}`
   const cases: [text: string, id: string][] = [
-    ['10.0.0.5:8888', 'static-10.0.0.5-8888'],
-    ['PROXY.internal:8888', 'static-proxy.internal-8888'],
-    ['[::1]:8888', 'static-__1-8888'],
-    ['[0:0:0:0:0:0:0:1]:8888', 'static-__1-8888'],
-    ['[2001:DB8::5]:8888', 'static-2001_db8__5-8888'],
-    [`${long}.one:8888`, `static-${`${long}.one`.slice(0, 80)}-2b553ec30390-8888`],
-    [`${long}.two:8888`, `static-${`${long}.two`.slice(0, 80)}-2ed0e79440c9-8888`],
+    ['10.0.0.5:8888', 'static-7ad35ad3c26a'],
+    ['10.0.0.5:8889', 'static-fdfb95279623'],
+    ['PROXY.internal:8888', 'static-8d7e109dbe24'],
+    ['proxy.internal:8888', 'static-8d7e109dbe24'],
+    ['[::1]:8888', 'static-30986a9b2f43'],
+    ['[0:0:0:0:0:0:0:1]:8888', 'static-30986a9b2f43'],
+    ['[2001:DB8::5]:8888', 'static-c9543d300d6c'],
+    [`${long}.one:8888`, 'static-a6c3836beb63'],
+    [`${long}.two:8888`, 'static-55723d60f1fc'],
   ]
   for (const [text, id] of cases) {
-    t.strictSame(
-      parseStaticUpstreams(text).entries.map((entry) => entry.id),
-      [id],
-      text,
-    )
-    t.match(id, /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
+    const [entry] = parseStaticUpstreams(text).entries
+    t.equal(entry?.id, id, text)
   }
+  t.equal(new Set(cases.map(([, id]) => id)).size, 7)
+})
+
+t.test('an id tells jobs no address of ours; people see the address as name', async (t) => {
+  const [entry] = parseStaticUpstreams('[2001:DB8::5]:8888').entries
+  t.match(entry, { id: /^static-[0-9a-f]{12}$/, name: '[2001:db8::5]:8888' })
+  t.match(staticUpstream({ id: 'a', host: '10.0.0.5', port: 1 }), { id: 'a', name: 'a' })
 })
 
 t.test('an IPv6 address loses its brackets, since it is dialled without', async (t) => {
@@ -136,7 +141,7 @@ t.test('a password that does not belong there is not repeated', async (t) => {
 
 t.test('an entry of a file is checked key by key', async (t) => {
   t.match(staticUpstream({ host: '2001:DB8::5', port: 8888, egressIp: '203.0.113.9' }), {
-    id: 'static-2001_db8__5-8888',
+    name: '[2001:db8::5]:8888',
     host: '2001:db8::5',
     egressIp: '203.0.113.9',
   })
