@@ -56,6 +56,13 @@ export type Facts = {
       readonly upstream: string | null
     },
   ]
+  /** No place for it: in all, of its source, without a head of its source; or its address may not connect. */
+  connection_refused: [
+    {
+      readonly reason: 'connections' | 'source' | 'heads' | 'address'
+      readonly source: string | null
+    },
+  ]
   /** A rule that only reports would have refused it. */
   target_reported: [{ readonly job: Job; readonly target: Target; readonly restriction: string }]
   pin_made: [{ readonly job: Job; readonly lane: Lane; readonly upstream: string; readonly version: number }]

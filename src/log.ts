@@ -21,6 +21,8 @@ export function logFacts(events: Events, log: Log): void {
     tunnel_opened: (fact) => log.info(flat(fact), 'tunnel opened'),
     tunnel_closed: (fact) => log.info(flat(fact), 'tunnel closed'),
     request_refused: (fact) => log.info(flat(fact), 'request refused'),
+    // Not one line each for everybody to see: whoever floods us would flood the log too.
+    connection_refused: (fact) => log.debug(fact, 'connection refused'),
     target_reported: (fact) =>
       log.warn(flat(fact), 'a rule that only reports would have refused this target'),
     pin_made: (fact) => log.debug(flat(fact), 'pin made'),

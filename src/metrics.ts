@@ -29,6 +29,9 @@ export function makeMetrics(events: Events): Registry {
     'Requests that ended in an error of the gateway, by code',
     ['code'],
   )
+  const turnedAway = counter('connections_refused_total', 'Connections that found no place, by reason', [
+    'reason',
+  ])
   const pinsMade = counter('pins_made_total', 'Jobs that were pinned')
   const pinsMoved = counter('pins_moved_total', 'Pins that changed their upstream, by reason', ['reason'])
   const pinsLost = counter('pins_lost_total', 'Requests of jobs whose upstream is gone')
@@ -77,6 +80,7 @@ export function makeMetrics(events: Events): Registry {
     bytes.inc({ direction: 'down' }, bytesDown)
   })
   events.on('request_refused', ({ code }) => refused.inc({ code }))
+  events.on('connection_refused', ({ reason }) => turnedAway.inc({ reason }))
   events.on('pin_made', () => pinsMade.inc())
   events.on('pin_moved', ({ reason }) => pinsMoved.inc({ reason }))
   events.on('pin_lost', () => pinsLost.inc())

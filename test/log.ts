@@ -57,6 +57,13 @@ t.test('a refusal without a job or a target is a line all the same', (t) => {
   t.end()
 })
 
+t.test('a refused connection is no line that a flood could fill the log with', (t) => {
+  const { events, lines } = setUp()
+  events.emit('connection_refused', { reason: 'heads', source: '192.0.2.1' })
+  t.match(lines, [{ level: 20, msg: 'connection refused', reason: 'heads', source: '192.0.2.1' }])
+  t.end()
+})
+
 t.test('a sync is a line that is the louder the more it matters', (t) => {
   const { events, lines } = setUp()
   const pass = { listed: 5, left: 0, problems: [], ms: 12 }

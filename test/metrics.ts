@@ -31,6 +31,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
     target: null,
     upstream: null,
   })
+  events.emit('connection_refused', { reason: 'source', source: '192.0.2.1' })
   events.emit('pin_made', {
     job,
     lane: { type: 'payment', institution: 'bank-a' },
@@ -57,6 +58,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
   const seen = await lines(registry)
   for (const line of [
     'lanekeeper_tunnels_opened_total{road="connect"} 1',
+    'lanekeeper_connections_refused_total{reason="source"} 1',
     'lanekeeper_tunnels_closed_total{ended_by="client"} 1',
     'lanekeeper_tunnel_bytes_total{direction="up"} 10',
     'lanekeeper_tunnel_bytes_total{direction="down"} 20',

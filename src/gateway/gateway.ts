@@ -171,6 +171,7 @@ export function makeGateway({
   const server = makeGatewayServer({
     limits: settings,
     sources,
+    events,
     connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
     upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
     forward: makeForward(roads),
@@ -223,6 +224,7 @@ export function makeGateway({
     load,
     tunnels,
     pinning,
+    admission: server.admission,
 
     get connections(): number {
       return server.connections

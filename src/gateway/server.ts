@@ -4,6 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { GatewayError, type HeadReason } from '../errors.ts'
+import type { Events } from '../events.ts'
+import { makeAdmission, type AdmissionLimits, type NoPlace, type Place } from './admission.ts'
 import type { Sources } from './sources.ts'
 import { refuseResponse, refuseSocket } from './refuse.ts'
 
@@ -11,7 +13,7 @@ export type SocketRoad = (req: IncomingMessage, socket: Socket, head: Buffer) =>
 export type ResponseRoad = (req: IncomingMessage, res: ServerResponse) => Promise<void>
 
 type Parts = {
-  readonly limits: {
+  readonly limits: AdmissionLimits & {
     readonly headTimeoutMs: number
     readonly headBytes: number
     readonly keepAliveMs: number
@@ -21,12 +23,19 @@ type Parts = {
   readonly upgrade: SocketRoad
   readonly forward: ResponseRoad
   readonly jobApi: (req: IncomingMessage, res: ServerResponse, requestId: string) => Promise<void>
+  readonly events: Events
 }
+
+/** Connections that were turned away and may still read why. They have no place, so these are all that they cost. */
+const maxTurnedAway = 64
 
 export type GatewayServer = ReturnType<typeof makeGatewayServer>
 
-export function makeGatewayServer({ limits, sources, connect, upgrade, forward, jobApi }: Parts) {
+export function makeGatewayServer({ limits, sources, connect, upgrade, forward, jobApi, events }: Parts) {
+  const admission = makeAdmission(limits)
   const sockets = new Set<Socket>()
+  const places = new WeakMap<Socket, Place>()
+  const turnedAway = new Set<Socket>()
   let heads = 0
   const server = createServer({
     maxHeaderSize: limits.headBytes,
@@ -43,19 +52,18 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
 
   server.on('connection', (socket) => {
     // A challenged CONNECT is handed back here, so a socket may come twice.
-    if (sockets.has(socket)) return
-    sockets.add(socket)
-    // Before anything else: a reset while nobody listens would end the process (hostile inputs 0.4).
-    socket.on('error', () => {})
-    socket.once('close', () => sockets.delete(socket))
-    if (sources.allows(socket.remoteAddress)) return
-    refuseSocket(socket, sourceRefused(), requestId())
+    if (!places.has(socket) && !sockets.has(socket)) takeIn(socket)
   })
-  server.on('connect', (req, socket, head) => void connect(req, socket as Socket, head))
-  server.on('upgrade', (req, socket, head) => void upgrade(req, socket as Socket, head))
+  server.on('connect', (req, socket, head) => {
+    if (hears(socket as Socket)) void connect(req, socket as Socket, head)
+  })
+  server.on('upgrade', (req, socket, head) => {
+    if (hears(socket as Socket)) void upgrade(req, socket as Socket, head)
+  })
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', (req, res) => {
+    if (!hears(req.socket)) return
     refuseResponse(
       req,
       res,
@@ -70,12 +78,55 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
     return `head-${heads}`
   }
 
+  /** @param answers  false where the other side would not understand us (TLS) @returns whether it may go on */
+  function takeIn(socket: Socket, { answers = true } = {}): boolean {
+    sockets.add(socket)
+    // Before anything else: a reset while nobody listens would end the process (hostile inputs 0.4).
+    socket.on('error', () => {})
+    socket.once('close', () => sockets.delete(socket))
+    const { remoteAddress } = socket
+    if (remoteAddress === undefined) {
+      socket.destroy()
+      return false
+    }
+    const place = sources.allows(remoteAddress) ? admission.enter(remoteAddress) : sourceRefused()
+    if ('error' in place) {
+      turnAway(socket, place, answers)
+      return false
+    }
+    places.set(socket, place)
+    socket.once('close', place.leave)
+    return true
+  }
+
+  /** One too many, and the one that had the most time to read its answer goes. */
+  function turnAway(socket: Socket, { reason, error }: NoPlace, answers: boolean): void {
+    events.emit('connection_refused', { reason, source: socket.remoteAddress ?? null })
+    if (!answers) return void socket.destroy()
+    turnedAway.add(socket)
+    socket.once('close', () => turnedAway.delete(socket))
+    refuseSocket(socket, error, requestId())
+    const [oldest] = turnedAway
+    if (turnedAway.size > maxTurnedAway) oldest?.destroy()
+  }
+
+  /** What it says that was turned away is dropped: node:http parses it all the same. */
+  function hears(socket: Socket): boolean {
+    const place = places.get(socket)
+    if (place) place.headIsWhole()
+    else socket.resume()
+    return place !== undefined
+  }
+
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
+    if (!hears(req.socket)) return
     const isOwn = req.url?.startsWith('/') || req.url === '*'
     void (isOwn ? jobApi(req, res, requestId()) : forward(req, res))
   }
 
   return {
+    admission,
+
     /** @throws the listen error, such as EADDRINUSE */
     listen({ host, port }: { host: string; port: number }): Promise<AddressInfo> {
       return new Promise((resolve, reject) => {
@@ -91,6 +142,21 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
     keepReading(socket: Socket): void {
       server.emit('connection', socket)
       socket.resume()
+    },
+
+    /**
+     * For a listener in front of this one (TLS): the raw connection takes the place, and is destroyed where there is none.
+     * @returns whether it may go on
+     */
+    takeRaw(raw: Socket): boolean {
+      return takeIn(raw, { answers: false })
+    },
+
+    /** What speaks HTTP on a raw connection that was taken in. */
+    serve(socket: Socket, raw: Socket): void {
+      places.set(socket, places.get(raw)!)
+      socket.on('error', () => {})
+      server.emit('connection', socket)
     },
 
     get connections(): number {
@@ -118,6 +184,7 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
   }
 
   function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (!hears(socket)) return
     // An answer is under way on it, or nobody is there: a second answer would be taken for the body of the first.
     const isBusy = (socket as Socket & { _httpMessage?: unknown })._httpMessage != null
     if (isBusy || error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
@@ -141,8 +208,9 @@ function headError(reason: HeadReason, detail: string): GatewayError {
   return new GatewayError('bad_request', { detail, reason })
 }
 
-function sourceRefused(): GatewayError {
-  return new GatewayError('proxy_auth_required', {
+function sourceRefused() {
+  const error = new GatewayError('proxy_auth_required', {
     detail: 'Connections from this address are not taken. Configure gateway.tokens or gateway.allowSources.',
   })
+  return { reason: 'address' as const, error }
 }
