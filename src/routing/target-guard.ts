@@ -1,12 +1,13 @@
-// May this target be reached? Ports, the metadata server, our own listeners, the fleet's proxies. Pure: addresses
-// of a name are handed in. First the name as asked for, then every address that it stands for (design 4).
+// May this target be reached? Ports, metadata servers, our own listeners, the fleet's proxies, what `targets.deny`
+// names, special addresses and private names. Pure: addresses of a name are handed in. First the name as asked for,
+// then every address that it stands for (design 4). Hostile inputs, section 2.5, has the cases.
 
-import { isIP } from 'node:net'
 import { GatewayError } from '../errors.ts'
-import { isLoopback } from '../ip-range.ts'
+import { isWithin, mapped, readAddress, readRange, type Address } from '../ip-range.ts'
 import type { Target } from '../types.ts'
-import { canonicalIPv6 } from './host.ts'
 import { quoted } from './quoted.ts'
+import { embeddedIPv4, specialRange } from './special-addresses.ts'
+import { isLoopbackName, isMetadataName, makeTargetPatterns, privateName } from './target-names.ts'
 import { formatTarget } from './target.ts'
 
 type Options = {
@@ -18,8 +19,8 @@ type Options = {
   readonly ownListeners: () => readonly Target[]
   /** The addresses of this machine's interfaces. */
   readonly localAddresses: () => readonly string[]
-  /** Where upstreams are dialled. The same array while nothing changed, so that it is read once. */
-  readonly fleet: () => readonly Target[]
+  /** Where upstreams are dialled, inside and by what targets see. The same array while nothing changed: it is read once. */
+  readonly fleet: () => readonly (Target & { readonly egressIp?: string | null })[]
 }
 
 export type TargetGuard = {
@@ -29,68 +30,124 @@ export type TargetGuard = {
   checkAddress(address: string, target: Target): void
 }
 
-/** They give a VM's own credentials to whoever asks; Compute Engine, and what other clouds use too. */
-const metadataNames: ReadonlySet<string> = new Set(['metadata.google.internal', 'metadata'])
-const metadataAddresses: ReadonlySet<string> = new Set(['169.254.169.254', 'fd20:ce::254'])
+/** They give a machine's own credentials to whoever asks it. Any other 169.254.x.y is refused as link-local. */
+const metadataAddresses: ReadonlySet<string> = new Set(
+  [
+    '169.254.169.254', // nearly all clouds
+    '169.254.169.252', // Google Kubernetes Engine, per node
+    '169.254.170.2', // AWS, per container
+    '169.254.170.23', // AWS, per pod
+    '169.254.42.42', // Scaleway
+    '169.254.0.23', // Tencent
+    '168.63.129.16', // Azure's wire server; public by its number
+    '100.100.100.200', // Alibaba
+    '192.0.0.192', // Oracle
+    'fd20:ce::254', // Compute Engine
+    'fd00:ec2::254', // AWS
+    'fd00:ec2::23', // AWS, per pod
+    'fd00:c1::a9fe:a9fe', // Oracle
+    'fd00:42::42', // Scaleway
+    'fe80::a9fe:a9fe', // OpenStack
+  ].map((address) => keyOf(readAddress(address)!)),
+)
 
 /** Tinyproxy answers this name with its own page (its StatHost unless configured), by CONNECT too. */
 const statsName = 'tinyproxy.stats'
 
-export function makeTargetGuard({ ports, ownListeners, localAddresses, fleet }: Options): TargetGuard {
+export function makeTargetGuard(options: Options): TargetGuard {
+  const { ports, allowPrivate, ownListeners, localAddresses, fleet } = options
   const fleetIndex = makeFleetIndex(fleet)
+  const deny = makeTargetPatterns(options.deny)
 
   function checkName(target: Target): void {
     checkPort(target, ports)
     const { host } = target
-    if (metadataNames.has(host)) throw denied(metadataDetail(target))
+    const address = readAddress(host)
+    if (address) return check(address, target)
+    if (isMetadataName(host)) throw prohibited(metadataDetail(target))
     if (host === statsName) throw denied(`${host} is the upstream's own page, not a target.`)
-    if (fleetIndex().addresses.has(formatTarget(target))) throw denied(fleetDetail(target))
-    if (isLoopbackName(host)) checkAddress('127.0.0.1', target)
-    else if (isIP(host)) checkAddress(host, target)
+    if (deny.hasName(host)) throw denied(denyDetail(target))
+    if (fleetIndex().targets.has(formatTarget(target))) throw prohibited(fleetDetail(target))
+    if (isLoopbackName(host)) checkAlways(loopback, target)
+    const why = allowPrivate ? null : privateName(host)
+    if (why !== null) throw prohibited(privateNameDetail(target, why))
   }
 
   function checkAddress(spelling: string, target: Target): void {
-    const address = canonicalAddress(spelling)
-    if (metadataAddresses.has(address)) throw prohibited(metadataDetail(target))
-    if (fleetIndex().addresses.has(formatTarget({ host: address, port: target.port })))
-      throw prohibited(fleetDetail(target))
-    if (isTaken(target.port) && isLocal(address)) throw prohibited(loopDetail(target))
-    // Here come the prohibited address ranges and name suffixes, which `allowPrivate` lifts.
+    const address = readAddress(spelling)
+    if (address === null) throw prohibited(`${quoted(target.host)} leads to what is no address.`)
+    check(address, target)
   }
 
-  /** A port that we listen on, or that upstreams do: behind one, a local address is the upstream's own machine. */
-  function isTaken(port: number): boolean {
-    return fleetIndex().ports.has(port) || ownListeners().some((listener) => listener.port === port)
+  /** An IPv4 address inside an IPv6 one is where a translator would lead, so it must pass too. */
+  function check(address: Address, target: Target): void {
+    checkAlways(address, target)
+    const inner = embeddedIPv4(address)
+    if (inner) checkAlways(inner, target)
+    const range = allowPrivate ? null : specialRange(address)
+    if (range !== null) throw prohibited(rangeDetail(target, range))
   }
 
-  function isLocal(address: string): boolean {
-    return (
-      isLoopback(address) ||
-      unspecified.has(address) ||
-      localAddresses().some((local) => canonicalAddress(local) === address)
-    )
+  /** What no setting opens. */
+  function checkAlways(address: Address, target: Target): void {
+    const { port } = target
+    const upstreams = fleetIndex()
+    if (metadataAddresses.has(keyOf(address))) throw prohibited(metadataDetail(target))
+    if (deny.hasAddress(address)) throw prohibited(denyDetail(target))
+    if (upstreams.targets.has(targetKey(address, port))) throw prohibited(fleetDetail(target))
+    // The interfaces are read only where it matters.
+    if (ownListeners().some((listener) => listener.port === port) && isLocal(address)) throw loop(target)
+    // Behind an upstream, a local address is the upstream's own machine.
+    if (upstreams.ports.has(port) && isLocal(address)) throw prohibited(fleetDetail(target))
+  }
+
+  function isLocal(address: Address): boolean {
+    if (localRanges.some((range) => isWithin(address, range))) return true
+    const key = keyOf(address)
+    return localAddresses().some((local) => {
+      const its = readAddress(local)
+      return its !== null && keyOf(its) === key
+    })
   }
 
   return { checkName, checkAddress }
 }
 
+const loopback = mapped(0x7f00_0001)
+/** To connect to an unspecified address is to connect to oneself. */
+const localRanges = ['127.0.0.0/8', '::1', '0.0.0.0', '::'].map(readRange)
+
 /** Ten thousand upstreams are read once per snapshot, not once per request. */
-function makeFleetIndex(fleet: () => readonly Target[]) {
-  let read: readonly Target[] | null = null
-  let index = { addresses: new Set<string>(), ports: new Set<number>() }
+function makeFleetIndex(fleet: Options['fleet']) {
+  let read: ReturnType<Options['fleet']> | null = null
+  let index = { targets: new Set<string>(), ports: new Set<number>() }
 
   return () => {
-    const targets = fleet()
-    if (targets === read) return index
-    read = targets
-    index = {
-      addresses: new Set(
-        targets.map(({ host, port }) => formatTarget({ host: canonicalAddress(host), port })),
-      ),
-      ports: new Set(targets.map(({ port }) => port)),
+    const upstreams = fleet()
+    if (upstreams === read) return index
+    read = upstreams
+    index = { targets: new Set(), ports: new Set() }
+    for (const { host, port, egressIp } of upstreams) {
+      index.ports.add(port)
+      index.targets.add(hostKey(host, port))
+      if (egressIp) index.targets.add(hostKey(egressIp, port))
     }
     return index
   }
+}
+
+function hostKey(host: string, port: number): string {
+  const address = readAddress(host)
+  return address ? targetKey(address, port) : formatTarget({ host: host.toLowerCase(), port })
+}
+
+/** Like no name. */
+function targetKey(address: Address, port: number): string {
+  return `${keyOf(address)}:${port}`
+}
+
+function keyOf(address: Address): string {
+  return address.join()
 }
 
 function checkPort(target: Target, ports: Options['ports']): void {
@@ -98,23 +155,6 @@ function checkPort(target: Target, ports: Options['ports']): void {
   throw denied(
     `Port ${target.port} is not allowed; allowed: ${ports.join(', ')}. See the setting targets.ports (TARGET_PORTS).`,
   )
-}
-
-const unspecified: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
-
-/** RFC 6761 section 6.3: these never mean another machine, whoever resolves them. */
-function isLoopbackName(name: string): boolean {
-  return name === 'localhost' || name.endsWith('.localhost')
-}
-
-/** One spelling per address; an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is its IPv4. Names in lower case. */
-function canonicalAddress(spelling: string): string {
-  if (isIP(spelling) !== 6) return spelling.toLowerCase()
-  const address = canonicalIPv6(spelling.replace(/%.*$/, ''))
-  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(address)
-  if (!mapped) return address
-  const [high, low] = [Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16)]
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
 }
 
 function metadataDetail({ host }: Target): string {
@@ -125,13 +165,27 @@ function fleetDetail(target: Target): string {
   return `${quoted(formatTarget(target))} is an upstream of this fleet, which no setting opens as a target.`
 }
 
-function loopDetail(target: Target): string {
-  return `${quoted(formatTarget(target))} leads back to this machine, on a port that Lanekeeper or an upstream listens on.`
+function denyDetail({ host }: Target): string {
+  return `${quoted(host)} is a target that is never reached here. See the setting targets.deny.`
+}
+
+function rangeDetail({ host }: Target, range: string): string {
+  return `${quoted(host)} leads to an address that is not public (${range}). See the setting targets.allowPrivate.`
+}
+
+function privateNameDetail({ host }: Target, why: string): string {
+  return `${quoted(host)} is a name of private networks (${why}). See the setting targets.allowPrivate.`
 }
 
 /** By what was asked for. */
 function denied(detail: string): GatewayError {
   return new GatewayError('target_denied', { detail })
+}
+
+/** Where the way would come back to us. */
+function loop(target: Target): GatewayError {
+  const detail = `${quoted(formatTarget(target))} leads back to Lanekeeper itself, which no setting opens as a target.`
+  return new GatewayError('target_denied', { detail, token: 'proxy_loop_detected' })
 }
 
 /** By where it leads. */

@@ -11,8 +11,8 @@ const listeners = [
   { host: '127.0.0.1', port: 3128 },
   { host: '0.0.0.0', port: 3129 },
 ]
-const upstreams: readonly Target[] = [
-  { host: '10.0.0.5', port: 8888 },
+const upstreams: readonly (Target & { readonly egressIp?: string | null })[] = [
+  { host: '10.0.0.5', port: 8888, egressIp: '198.51.100.5' },
   { host: '2001:db8::5', port: 8889 },
   { host: 'Proxy.bank.example', port: 8890 },
 ]
@@ -29,6 +29,7 @@ const makeGuard = (more: Partial<Options> = {}) =>
   })
 
 const byName = { code: 'target_denied', status: 403, token: 'http_request_denied' }
+const looping = { code: 'target_denied', status: 403, token: 'proxy_loop_detected' }
 const byAddress = { code: 'target_denied', status: 403, token: 'destination_ip_prohibited' }
 
 t.test('ports', async (t) => {
@@ -57,44 +58,55 @@ t.test('targets by what was asked for', async (t) => {
     ['a bank', 'bank.example:443', null],
     ['an address', '198.51.100.7:443', null],
     ['an IPv6 address', '[2001:db8::7]:443', null],
-    ['the metadata server', 'metadata.google.internal:80', byName],
-    ['in upper case with a dot', 'Metadata.Google.Internal.:80', byName],
-    ['in short', 'metadata:80', byName],
-    ['on another port', 'metadata.google.internal:443', byName],
+    ['the metadata server', 'metadata.google.internal:80', byAddress],
+    ['in upper case with a dot', 'Metadata.Google.Internal.:80', byAddress],
+    ['in short', 'metadata:80', byAddress],
+    ['on another port', 'metadata.google.internal:443', byAddress],
     ['by its address', '169.254.169.254:80', byAddress],
     ['by its IPv6 address', '[fd20:ce::254]:80', byAddress],
     ['the same in full', '[fd20:00ce:0:0:0:0:0:0254]:80', byAddress],
     ['by its address within IPv6', '[::ffff:169.254.169.254]:80', byAddress],
     ['the same in hex', '[::ffff:a9fe:a9fe]:80', byAddress],
+    ['by its address within 6to4', '[2002:a9fe:a9fe::1]:80', byAddress],
+    ['by its address behind a translator', '[64:ff9b::a9fe:a9fe]:80', byAddress],
+    ['by its address behind an ISATAP router', '[2600::5efe:169.254.169.254]:80', byAddress],
     ['its neighbour', '169.254.169.253:80', null],
+    ['Azure\u2019s wire server', '168.63.129.16:80', byAddress],
+    ['Alibaba\u2019s metadata server', '100.100.100.200:80', byAddress],
+    ['AWS\u2019s by IPv6', '[fd00:ec2::254]:80', byAddress],
+    ['AWS\u2019s for a container', '169.254.170.2:80', byAddress],
+    ['Oracle\u2019s', '192.0.0.192:80', byAddress],
     ['a name that ends like it', 'notmetadata.google.internal:80', null],
     ['a name below it', 'metadata.google.internal.bank.example:80', null],
     ['the upstream\u2019s own page', 'tinyproxy.stats:80', byName],
 
-    ['our gateway', '127.0.0.1:3128', byAddress],
-    ['by another loopback address', '127.255.0.9:3128', byAddress],
-    ['by IPv6', '[::1]:3128', byAddress],
-    ['by the unspecified address', '0.0.0.0:3128', byAddress],
-    ['by the unspecified IPv6 address', '[::]:3128', byAddress],
-    ['by loopback within IPv6', '[::ffff:127.0.0.1]:3128', byAddress],
-    ['by the unspecified address within IPv6', '[::ffff:0.0.0.0]:3128', byAddress],
-    ['by an interface', '192.168.7.1:3128', byAddress],
-    ['by an interface within IPv6', '[::ffff:192.168.7.1]:3128', byAddress],
-    ['by an interface\u2019s IPv6 address', '[2001:db8:7:0::1]:3128', byAddress],
-    ['by a link-local address', '[fe80::1]:3128', byAddress],
-    ['by name', 'localhost:3128', byAddress],
-    ['by a name below it', 'LocalHost.localhost.:3128', byAddress],
-    ['our admin port', '127.0.0.1:3129', byAddress],
+    ['our gateway', '127.0.0.1:3128', looping],
+    ['by another loopback address', '127.255.0.9:3128', looping],
+    ['by IPv6', '[::1]:3128', looping],
+    ['by the unspecified address', '0.0.0.0:3128', looping],
+    ['by the unspecified IPv6 address', '[::]:3128', looping],
+    ['by loopback within IPv6', '[::ffff:127.0.0.1]:3128', looping],
+    ['by the unspecified address within IPv6', '[::ffff:0.0.0.0]:3128', looping],
+    ['by an interface', '192.168.7.1:3128', looping],
+    ['by an interface within IPv6', '[::ffff:192.168.7.1]:3128', looping],
+    ['by an interface\u2019s IPv6 address', '[2001:db8:7:0::1]:3128', looping],
+    ['by loopback behind a translator', '[64:ff9b::7f00:1]:3128', looping],
+    ['by a link-local address', '[fe80::1]:3128', looping],
+    ['by name', 'localhost:3128', looping],
+    ['by a name below it', 'LocalHost.localhost.:3128', looping],
+    ['our admin port', '127.0.0.1:3129', looping],
     ['another port of this machine', '127.0.0.1:4433', null],
     ['another port of an interface', '192.168.7.1:443', null],
     ['our port on another machine', '192.168.7.2:3128', null],
     ['our port at a bank', 'bank.example:3128', null],
     ['an address that only begins like loopback', '12.7.0.1:3128', null],
 
-    ['an upstream', '10.0.0.5:8888', byName],
+    ['an upstream', '10.0.0.5:8888', byAddress],
     ['an upstream within IPv6', '[::ffff:10.0.0.5]:8888', byAddress],
-    ['an upstream by IPv6', '[2001:db8:0::5]:8889', byName],
-    ['an upstream by name', 'proxy.bank.example:8890', byName],
+    ['an upstream by IPv6', '[2001:db8:0::5]:8889', byAddress],
+    ['an upstream by name', 'proxy.bank.example:8890', byAddress],
+    ['an upstream by the address that targets see', '198.51.100.5:8888', byAddress],
+    ['another port of that', '198.51.100.5:443', null],
     ['another port of an upstream', '10.0.0.5:443', null],
     ['the port of another upstream', '10.0.0.5:8889', null],
     ['an upstream\u2019s port on another machine', '10.0.0.6:8888', null],
@@ -110,36 +122,118 @@ t.test('targets by what was asked for', async (t) => {
 })
 
 t.test('targets by where their name leads', async (t) => {
-  const rows: [name: string, address: string, port: number, prohibited: boolean][] = [
-    ['anywhere', '198.51.100.7', 443, false],
-    ['the metadata server', '169.254.169.254', 443, true],
-    ['the metadata server within IPv6', '::ffff:169.254.169.254', 443, true],
-    ['the metadata server in hex and upper case', '::FFFF:A9FE:A9FE', 443, true],
-    ['the metadata server by IPv6, in full', 'fd20:00ce::0254', 443, true],
-    ['our gateway', '127.0.0.1', 3128, true],
-    ['our gateway, elsewhere on loopback', '127.8.8.8', 3128, true],
-    ['our gateway by an interface', '192.168.7.1', 3128, true],
-    ['our gateway with a zone', 'fe80::1%lo', 3128, true],
-    ['our gateway by the unspecified address', '0.0.0.0', 3128, true],
-    ['another port of this machine', '192.168.7.1', 443, false],
-    ['an upstream', '10.0.0.5', 8888, true],
-    ['an upstream within IPv6', '::ffff:a00:5', 8888, true],
-    ['an upstream by IPv6, in full', '2001:0DB8:0:0:0:0:0:5', 8889, true],
-    ['another port of an upstream', '10.0.0.5', 443, false],
+  const rows: [name: string, address: string, port: number, refusal: typeof byName | null][] = [
+    ['anywhere', '198.51.100.7', 443, null],
+    ['the metadata server', '169.254.169.254', 443, byAddress],
+    ['the metadata server within IPv6', '::ffff:169.254.169.254', 443, byAddress],
+    ['the metadata server in hex and upper case', '::FFFF:A9FE:A9FE', 443, byAddress],
+    ['the metadata server by IPv6, in full', 'fd20:00ce::0254', 443, byAddress],
+    ['our gateway', '127.0.0.1', 3128, looping],
+    ['our gateway, elsewhere on loopback', '127.8.8.8', 3128, looping],
+    ['our gateway by an interface', '192.168.7.1', 3128, looping],
+    ['our gateway with a zone', 'fe80::1%lo', 3128, looping],
+    ['our gateway by the unspecified address', '0.0.0.0', 3128, looping],
+    ['another port of this machine', '192.168.7.1', 443, null],
+    ['an upstream', '10.0.0.5', 8888, byAddress],
+    ['an upstream within IPv6', '::ffff:a00:5', 8888, byAddress],
+    ['an upstream by IPv6, in full', '2001:0DB8:0:0:0:0:0:5', 8889, byAddress],
+    ['another port of an upstream', '10.0.0.5', 443, null],
+    ['what is no address', 'bank.example', 443, byAddress],
+    ['a short form', '127.1', 443, byAddress],
   ]
   const guard = makeGuard()
-  for (const [name, address, port, prohibited] of rows) {
+  for (const [name, address, port, refusal] of rows) {
     const check = () => guard.checkAddress(address, { host: 'bank.example', port })
-    if (prohibited) t.throws(check, byAddress, name)
+    if (refusal) t.throws(check, refusal, name)
     else t.doesNotThrow(check, name)
   }
+})
+
+t.test('special addresses and private names, unless the setting lifts them', async (t) => {
+  const rows: [name: string, target: string][] = [
+    ['private use', '10.1.2.3:443'],
+    ['the same within IPv6', '[::ffff:10.1.2.3]:443'],
+    ['the same in hex and upper case', '[::FFFF:A01:203]:443'],
+    ['shared address space', '100.64.0.1:443'],
+    ['this machine', '127.0.0.1:443'],
+    ['this machine by IPv6', '[::1]:443'],
+    ['the unspecified address', '0.0.0.0:443'],
+    ['link-local', '169.254.1.1:443'],
+    ['unique local', '[fd12::1]:443'],
+    ['6to4 of a public address', '[2002:808:808::1]:443'],
+    ['a translated public address', '[64:ff9b::808:808]:443'],
+    ['localhost', 'localhost:443'],
+    ['in upper case with a dot', 'LOCALHOST.:443'],
+    ['a name below it', 'a.localhost:443'],
+    ['a single label', 'redis:443'],
+    ['a printer', 'Printer.Local.:443'],
+    ['a name within a cloud', 'vm-1.c.project.internal:443'],
+    ['a name at home', 'nas.home.arpa:443'],
+  ]
+  const closed = makeGuard({ allowPrivate: false })
+  const open = makeGuard({ allowPrivate: true })
+  for (const [name, target] of rows) {
+    t.throws(() => closed.checkName(parseAuthority(target)), byAddress, name)
+    t.doesNotThrow(() => open.checkName(parseAuthority(target)), `${name}, lifted`)
+  }
+  for (const target of [
+    'bank.example:443',
+    '8.8.8.8:443',
+    '[2600::1]:443',
+    '100.63.255.254:443',
+    '[::ffff:8.8.8.8]:80',
+  ])
+    t.doesNotThrow(() => closed.checkName(parseAuthority(target)), target)
+  t.doesNotThrow(() => closed.checkAddress('8.8.8.8', { host: 'bank.example', port: 443 }))
+  const check = () => closed.checkAddress('10.1.2.3', { host: 'bank.example', port: 443 })
+  t.throws(
+    check,
+    { ...byAddress, message: /"bank\.example" .*\(private use\).*targets\.allowPrivate/ },
+    'by name',
+  )
+  t.throws(() => closed.checkName(parseAuthority('localhost:3128')), looping, 'a loop is called a loop')
+})
+
+t.test('what targets.deny names', async (t) => {
+  const deny = ['front.bank.example', '*.Closed.example', '203.0.113.0/24', '2600:9::/32', '9.9.9.9']
+  const rows: [name: string, target: string, refusal: typeof byName | null][] = [
+    ['a name', 'front.bank.example:443', byName],
+    ['in upper case with a dot', 'Front.Bank.Example.:443', byName],
+    ['a name below it', 'www.front.bank.example:443', null],
+    ['a name below a star', 'www.closed.example:443', byName],
+    ['the name itself', 'closed.example:443', null],
+    ['an address', '9.9.9.9:443', byAddress],
+    ['the same within IPv6', '[::ffff:909:909]:443', byAddress],
+    ['the same behind a translator', '[64:ff9b::9.9.9.9]:443', byAddress],
+    ['its neighbour', '9.9.9.10:443', null],
+    ['an address of a range', '203.0.113.77:443', byAddress],
+    ['an IPv6 address of a range', '[2600:9:0:0::77]:443', byAddress],
+  ]
+  const guard = makeGuard({ deny })
+  for (const [name, target, refusal] of rows) {
+    const check = () => guard.checkName(parseAuthority(target))
+    if (refusal) t.throws(check, { ...refusal, message: /targets\.deny/ }, name)
+    else t.doesNotThrow(check, name)
+  }
+  t.throws(
+    () => guard.checkAddress('9.9.9.9', { host: 'bank.example', port: 443 }),
+    byAddress,
+    'where a name leads',
+  )
 })
 
 t.test('no setting opens what is never a target', async (t) => {
   for (const allowPrivate of [true, false]) {
     for (const ports of ['any', [80, 3128, 8888]] as const) {
-      const guard = makeGuard({ allowPrivate, ports })
-      for (const target of ['169.254.169.254:80', 'metadata:80', '127.0.0.1:3128', '10.0.0.5:8888']) {
+      const guard = makeGuard({ allowPrivate, ports, deny: ['no.example'] })
+      for (const target of [
+        '169.254.169.254:80',
+        'metadata:80',
+        '127.0.0.1:3128',
+        '10.0.0.5:8888',
+        '168.63.129.16:80',
+        'no.example:80',
+      ]) {
         t.throws(
           () => guard.checkName(parseAuthority(target)),
           { code: 'target_denied', status: 403 },
@@ -169,12 +263,12 @@ t.test('listeners, interfaces and fleet as they are now', async (t) => {
   const check = (target: string) => () => guard.checkName(parseAuthority(target))
   for (const target of ['127.0.0.1:3128', '192.168.7.9:3128', '10.0.0.9:8888']) t.doesNotThrow(check(target))
   own = [{ host: '127.0.0.1', port: 3128 }]
-  t.throws(check('127.0.0.1:3128'), byAddress, 'a listener that opened')
+  t.throws(check('127.0.0.1:3128'), looping, 'a listener that opened')
   t.doesNotThrow(check('192.168.7.9:3128'))
   local = ['192.168.7.9']
-  t.throws(check('192.168.7.9:3128'), byAddress, 'an interface that came up')
+  t.throws(check('192.168.7.9:3128'), looping, 'an interface that came up')
   fleet = [{ host: '10.0.0.9', port: 8888 }]
-  t.throws(check('10.0.0.9:8888'), byName, 'an upstream that was added')
+  t.throws(check('10.0.0.9:8888'), byAddress, 'an upstream that was added')
   fleet = []
   t.doesNotThrow(check('10.0.0.9:8888'), 'and deleted')
 })
