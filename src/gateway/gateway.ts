@@ -27,6 +27,7 @@ import { makeRequestStory } from './request.ts'
 import type { Resolver } from './resolver.ts'
 import { makeGatewayServer } from './server.ts'
 import { makeSources } from './sources.ts'
+import { makeTunnelLimits } from './tunnel-limits.ts'
 import { makeTunnels } from './tunnels.ts'
 import { makeUpgrade } from './upgrade.ts'
 import { makeUpstreamLoad } from './upstream-load.ts'
@@ -115,11 +116,11 @@ export function makeGateway({
     now,
   })
   const tunnels = makeTunnels({
-    max: settings.maxTunnels,
     idleMs: settings.tunnelIdleMs,
     maxLifeMs: settings.tunnelMaxLifeMs,
     now,
   })
+  const limits = makeTunnelLimits(settings)
   const guard = makeGuard(() => fleet.upstreams())
   const pinning = makePinning({
     gatewayId,
@@ -147,6 +148,7 @@ export function makeGateway({
     gatewayId,
     openTunnel,
     tunnels,
+    limits,
     pinning,
     isThere,
     isStopping: () => stopping,
@@ -223,6 +225,7 @@ export function makeGateway({
     known,
     load,
     tunnels,
+    limits,
     pinning,
     admission: server.admission,
 

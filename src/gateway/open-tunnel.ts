@@ -1,4 +1,4 @@
-// From a job and a target to a tunnel that stands: resolve, pin, admit, dial, settle. The same for every road.
+// From a job and a target to a tunnel that stands: resolve, admit, pin, dial, settle. The same for every road.
 // Nothing costs a turn of a ring before the target is known to be allowed and to resolve.
 
 import type { Socket } from 'node:net'
@@ -38,7 +38,13 @@ const maxSettles = 5
 /** Addresses of one name that are tried through the same upstream (design 4). */
 const maxAddresses = 3
 
-export type OpenTunnel = (job: Job, target: Target, signal: AbortSignal) => Promise<StandingTunnel>
+/** @param admit  called once the target is known to be allowed; refuses where there is no room for another tunnel */
+export type OpenTunnel = (
+  job: Job,
+  target: Target,
+  signal: AbortSignal,
+  admit?: () => void,
+) => Promise<StandingTunnel>
 
 /**
  * The function answers a tunnel that the client may be told of: its pin is held and will not move.
@@ -48,8 +54,14 @@ export type OpenTunnel = (job: Job, target: Target, signal: AbortSignal) => Prom
 export function makeOpenTunnel(parts: Parts): OpenTunnel {
   const { pinning, findTarget, dial, load, failures, limits, credentialsOf, events, now } = parts
 
-  async function openTunnel(job: Job, target: Target, signal: AbortSignal): Promise<StandingTunnel> {
+  async function openTunnel(
+    job: Job,
+    target: Target,
+    signal: AbortSignal,
+    admit: () => void = () => {},
+  ): Promise<StandingTunnel> {
     const addresses = await findTarget(target)
+    admit()
     const startedMs = now()
     let tries = 0
     for (let settles = 0; settles < maxSettles;) {

@@ -9,6 +9,7 @@ import type { Job, Target } from '../types.ts'
 import type { OpenTunnel, StandingTunnel } from './open-tunnel.ts'
 import { asGatewayError } from './refuse.ts'
 import type { Relay } from './relay.ts'
+import type { TunnelLimits, TunnelPlace } from './tunnel-limits.ts'
 import type { Tunnels } from './tunnels.ts'
 
 type Road = Facts['tunnel_opened'][0]['road']
@@ -22,6 +23,8 @@ export type Request = {
   /** The name of the token that was given. */
   token: string | null
   target: Target | null
+  /** From where its target is known to be allowed until its tunnel has ended. */
+  place: TunnelPlace | null
 }
 
 export type RequestStory = ReturnType<typeof makeRequestStory>
@@ -30,6 +33,7 @@ type Parts = {
   readonly gatewayId: string
   readonly openTunnel: OpenTunnel
   readonly tunnels: Tunnels
+  readonly limits: TunnelLimits
   readonly pinning: Pinning
   /** Whether an upstream is in the fleet. */
   readonly isThere: (upstreamId: string) => boolean
@@ -42,6 +46,7 @@ export function makeRequestStory({
   gatewayId,
   openTunnel,
   tunnels,
+  limits,
   pinning,
   isThere,
   isStopping,
@@ -49,8 +54,6 @@ export function makeRequestStory({
   now,
 }: Parts) {
   let requests = 0
-  /** Not open yet, but on their way: a burst of requests must not pass the limit before the first one stands. */
-  let opening = 0
 
   function facts({ requestId, job, token, target }: Request, tunnel: StandingTunnel) {
     return { requestId, job: job!, token, target: target!, upstream: tunnel.upstream.id }
@@ -66,6 +69,7 @@ export function makeRequestStory({
         job: null,
         token: null,
         target: null,
+        place: null,
       }
     },
 
@@ -73,15 +77,14 @@ export function makeRequestStory({
     async open(request: Request, signal: AbortSignal): Promise<StandingTunnel> {
       if (isStopping())
         throw new GatewayError('overloaded', { detail: 'This gateway is stopping. Try another one.' })
-      if (opening >= tunnels.room)
-        throw new GatewayError('overloaded', {
-          detail: 'This gateway carries all the tunnels that it may. Try again.',
-        })
-      opening += 1
+      const { job, token, target } = request
       try {
-        return await openTunnel(request.job!, request.target!, signal)
-      } finally {
-        opening -= 1
+        return await openTunnel(job!, target!, signal, () => {
+          request.place = limits.take({ job: job!, token })
+        })
+      } catch (error) {
+        request.place?.free()
+        throw error
       }
     },
 
@@ -112,6 +115,7 @@ export function makeRequestStory({
       })
       void relay.ended.then((end) => {
         tunnels.remove(open)
+        request.place?.free()
         pinning.letGo(tunnel.pin)
         events.emit('tunnel_closed', { ...facts(request, tunnel), ...end, ms: toMicros(now() - openedMs) })
       })

@@ -20,13 +20,12 @@ type Watched = { readonly tunnel: OpenTunnel; bytes: number; movedMs: number }
 export type Tunnels = ReturnType<typeof makeTunnels>
 
 export function makeTunnels(parts: {
-  readonly max: number
   readonly idleMs: number
   readonly maxLifeMs: number
   /** Monotonic milliseconds. */
   readonly now: () => number
 }) {
-  const { max, idleMs, maxLifeMs, now } = parts
+  const { idleMs, maxLifeMs, now } = parts
   const open = new Map<OpenTunnel, Watched>()
   const waiting = new Set<() => void>()
   const timer = setInterval(sweep, Math.min(5000, Math.max(20, idleMs / 10)))
@@ -53,11 +52,6 @@ export function makeTunnels(parts: {
 
     get count(): number {
       return open.size
-    },
-
-    /** How many more may be opened; never below none. */
-    get room(): number {
-      return Math.max(0, max - open.size)
     },
 
     list(): OpenTunnel[] {

@@ -3,6 +3,7 @@ import { GatewayError } from '../../src/errors.ts'
 import type { StandingTunnel } from '../../src/gateway/open-tunnel.ts'
 import type { Relay, RelayEnd } from '../../src/gateway/relay.ts'
 import { makeRequestStory } from '../../src/gateway/request.ts'
+import { makeTunnelLimits } from '../../src/gateway/tunnel-limits.ts'
 import { makeTunnels } from '../../src/gateway/tunnels.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
 import { recordFacts } from '../fixtures/facts.ts'
@@ -15,26 +16,33 @@ const upstream = makeUpstream({ id: 'up-1', egressIp: '203.0.113.7' })
 const pin = { job } as never
 const tunnel: StandingTunnel = { upstream, pin, socket: {} as never }
 
-function setUp(t: Test, { max = 1 } = {}) {
+function setUp(t: Test, { max = 1, perJob = null }: { max?: number; perJob?: number | null } = {}) {
   const clock = makeFakeClock()
   const facts = recordFacts()
-  const tunnels = makeTunnels({ max, idleMs: 1000, maxLifeMs: 10_000, now: clock.now })
+  const tunnels = makeTunnels({ idleMs: 1000, maxLifeMs: 10_000, now: clock.now })
   t.teardown(() => tunnels.stop())
+  const limits = makeTunnelLimits({ maxTunnels: max, tunnelsPerJob: perJob, tunnelsPerToken: null })
   const state = {
     stopping: false,
     isThere: true,
+    looked: 0,
     opened: 0,
+    finding: Promise.resolve(),
     opening: Promise.resolve(),
     letGo: [] as unknown[],
   }
   const story = makeRequestStory({
     gatewayId: 'gw-1',
-    openTunnel: async () => {
+    openTunnel: async (_job, _target, _signal, admit) => {
+      state.looked += 1
+      await state.finding
+      admit?.()
       state.opened += 1
       await state.opening
       return tunnel
     },
     tunnels,
+    limits,
     pinning: { letGo: (its: unknown) => state.letGo.push(its) } as never,
     isThere: (id) => state.isThere && id === 'up-1',
     isStopping: () => state.stopping,
@@ -42,7 +50,7 @@ function setUp(t: Test, { max = 1 } = {}) {
     now: clock.now,
   })
   const begin = () => Object.assign(story.begin('connect'), { job, target })
-  return { clock, facts, tunnels, state, story, begin }
+  return { clock, facts, tunnels, limits, state, story, begin }
 }
 
 function fakeRelay(): { relay: Relay; end: (how: RelayEnd) => void; closedBy: string[] } {
@@ -61,29 +69,61 @@ t.test('each request has an id of its own, which names the gateway', async (t) =
 })
 
 t.test('a gateway that stops, or carries all that it may, opens nothing', async (t) => {
-  const { story, begin, state, tunnels } = setUp(t, { max: 1 })
-  t.equal(await story.open(begin(), never), tunnel)
+  const { story, begin, state } = setUp(t, { max: 1 })
   state.stopping = true
   await t.rejects(story.open(begin(), never), { code: 'overloaded', message: /stopping/ })
+  t.equal(state.looked, 0)
   state.stopping = false
-  tunnels.add({
-    requestId: 'r',
-    job,
-    token: null,
-    target,
-    upstreamId: 'up-1',
-    openedMs: 0,
-    relay: fakeRelay().relay,
-  })
+  const request = begin()
+  t.equal(await story.open(request, never), tunnel)
+  await t.rejects(story.open(begin(), never), { code: 'overloaded', status: 503 }, 'before it is carried')
+  const { relay, end } = fakeRelay()
+  story.carry(request, tunnel, relay)
   await t.rejects(story.open(begin(), never), { code: 'overloaded', status: 503 })
   t.equal(state.opened, 1)
+  end({ bytesUp: 0, bytesDown: 0, endedBy: 'client' })
+  await relay.ended
+  t.equal(await story.open(begin(), never), tunnel)
+})
+
+t.test(
+  'policy comes before capacity: a full gateway still looks whether the target is allowed',
+  async (t) => {
+    const { story, begin, state } = setUp(t, { max: 1 })
+    await story.open(begin(), never)
+    state.finding = Promise.reject(new GatewayError('target_denied', { detail: 'No.' }))
+    await t.rejects(story.open(begin(), never), { code: 'target_denied' })
+  },
+)
+
+t.test('while the target is looked for nothing is taken', async (t) => {
+  const { story, begin, state, limits } = setUp(t, { max: 1 })
+  let found = () => {}
+  state.finding = new Promise((resolve) => (found = resolve))
+  const both = [story.open(begin(), never), story.open(begin(), never)]
+  t.equal(limits.taken, 0)
+  found()
+  t.match(await Promise.allSettled(both), [
+    { status: 'fulfilled' },
+    { status: 'rejected', reason: { code: 'overloaded' } },
+  ])
+})
+
+t.test('a job that has all its tunnels is told so; others are not', async (t) => {
+  const { story, begin } = setUp(t, { max: 10, perJob: 1 })
+  await story.open(begin(), never)
+  await t.rejects(story.open(begin(), never), { code: 'rate_limited', status: 429, fields: { job: 'job-1' } })
+  const other = Object.assign(begin(), { job: { ...job, id: 'job-2' } })
+  t.equal(await story.open(other, never), tunnel)
 })
 
 t.test('tunnels on their way count as well, until they have failed or stand', async (t) => {
   const { story, begin, state } = setUp(t, { max: 2 })
-  state.opening = Promise.reject(new GatewayError('target_failed', { detail: 'No.' }))
+  let fail: (error: GatewayError) => void = () => {}
+  state.opening = new Promise((_, reject) => (fail = reject))
   const both = [story.open(begin(), never), story.open(begin(), never)]
   await t.rejects(story.open(begin(), never), { code: 'overloaded' })
+  fail(new GatewayError('target_failed', { detail: 'No.' }))
   t.match(await Promise.allSettled(both), [{ status: 'rejected' }, { status: 'rejected' }])
   state.opening = Promise.resolve()
   t.equal(await story.open(begin(), never), tunnel)

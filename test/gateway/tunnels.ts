@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { makeTunnels, type OpenTunnel } from '../../src/gateway/tunnels.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
 
-const limits = { max: 3, idleMs: 1000, maxLifeMs: 60_000 }
+const limits = { idleMs: 1000, maxLifeMs: 60_000 }
 
 function setUp(t: Test, changed: Partial<typeof limits> = {}) {
   const clock = makeFakeClock()
@@ -38,17 +38,6 @@ t.test('tunnels are counted and listed from their begin to their end', async (t)
   tunnels.remove(a.tunnel)
   tunnels.remove(a.tunnel)
   t.equal(tunnels.count, 1, 'removed twice is removed once')
-})
-
-t.test('there is room for as many as may be open', async (t) => {
-  const { tunnels, open } = setUp(t, { max: 2 })
-  const first = open()
-  tunnels.add(first.tunnel)
-  t.equal(tunnels.room, 1)
-  tunnels.add(open().tunnel)
-  t.equal(tunnels.room, 0)
-  tunnels.remove(first.tunnel)
-  t.equal(tunnels.room, 1)
 })
 
 t.test('a tunnel without a byte for the idle time is closed, and says so', async (t) => {
