@@ -2,7 +2,7 @@
 // Patterns keep out what PostgreSQL cannot hold: NUL and lone surrogates.
 
 import Type, { type Static, type TSchema } from 'typebox'
-import { jobIdGrammar, laneWordGrammar } from '../routing/job.ts'
+import { jobIdGrammar, laneWordGrammar } from '../routing/job-words.ts'
 import type { Labels } from '../types.ts'
 
 const printable = String.raw`[^\p{Cc}\p{Cs}]`

@@ -3,21 +3,27 @@
 //
 //   X-Job-Id: 42                                      Proxy-Authorization: Basic base64(user:password)
 //   X-Job-Type: payment         (optional)            user:     42  or  job=42,type=payment,institution=bci
-//   X-Job-Institution: bci      (optional)            password: a gateway token, where one is asked for
+//   X-Job-Institution: bci      (optional)            password: a token, where one is asked for
 //
-// Both may be given, and say the same job then: one may leave out what the other says.
+// Both may be given, and say the same job then: one may leave out what the other says. A job token (job-token.ts) says
+// the job by itself: the others may be silent, or repeat it.
 
 import { GatewayError } from '../errors.ts'
-import type { Job, NamedToken } from '../types.ts'
+import type { Job } from '../types.ts'
 import { readBasic, type Basic } from './basic-credentials.ts'
+import { isJobId, isLaneWord } from './job-words.ts'
+import { noProof, readPassword, type Passwords } from './password.ts'
 import { quoted } from './quoted.ts'
-import { findToken } from './token.ts'
 
-/** `token` is the name of the one that was given, for logs and limits; null where none is asked for. */
-export type Identity = { readonly job: Job; readonly token: string | null }
+export type Identity = {
+  readonly job: Job
+  /** The name of the static token that was given, for logs and limits; null where none was. */
+  readonly token: string | null
+  /** The id of the key that signed the job token; null where none was given. */
+  readonly tokenKey: string | null
+}
 
-type Options = {
-  readonly tokens: readonly NamedToken[]
+type Options = Passwords & {
   readonly tokenRequired: boolean
   /** On the gateway's own requests `Authorization` is ours, and may stand in for `Proxy-Authorization`. */
   readonly allowAuthorization?: boolean
@@ -40,31 +46,20 @@ const partOfKey: ReadonlyMap<string, Part> = new Map([
 ])
 const nothing: Claim = { id: null, type: null, institution: null }
 
-export const jobIdGrammar = /^[A-Za-z0-9][A-Za-z0-9._~:@+-]{0,127}$/
-/** A type or an institution: the parts of a lane's name, which a `:` joins. */
-export const laneWordGrammar = /^[A-Za-z0-9][A-Za-z0-9._~@+-]{0,63}$/
-
-export function isJobId(text: string): boolean {
-  return jobIdGrammar.test(text)
-}
-
-export function isLaneWord(text: string): boolean {
-  return laneWordGrammar.test(text)
-}
-
 /**
  * @param rawHeaders  name, value, name, value, ... as node:http gives them (latin1)
- * @throws GatewayError bad_request, proxy_auth_required
+ * @throws GatewayError bad_request, proxy_auth_required, job_denied
  * @see RFC 7617 (Basic)
  */
 export function readIdentity(rawHeaders: readonly string[], options: Options): Identity {
   const byHeaders = readHeaders(rawHeaders)
   const basic = readCredentials(rawHeaders, options.allowAuthorization ?? false)
-  const token = options.tokenRequired ? checkToken(basic, options.tokens) : null
+  const { job, ...proof } = options.tokenRequired ? readPassword(basic, options) : noProof
   const byUser = basic === null || basic.user === '' ? nothing : readUser(basic.user)
+  if (job !== null) return { job: agreeing(job, byHeaders, byUser), ...proof }
   const { id, type, institution } = merge(byHeaders, byUser)
   if (id === null) throw unknownJob()
-  return { job: { id, type, institution }, token }
+  return { job: { id, type, institution }, ...proof }
 }
 
 function readHeaders(rawHeaders: readonly string[]): Claim {
@@ -84,16 +79,17 @@ function readCredentials(rawHeaders: readonly string[], allowAuthorization: bool
   return value === null ? null : readBasic(value)
 }
 
-/** @returns the token's name */
-function checkToken(basic: Basic | null, tokens: readonly NamedToken[]): string {
-  const found = basic && findToken(basic.password, tokens)
-  if (found) return found.name
-  throw new GatewayError('proxy_auth_required', {
-    detail:
-      basic === null
-        ? 'A gateway token is asked for. Give it as the password of the proxy URL: http://<job>:<token>@gateway.'
-        : 'The password of the proxy credentials is not a gateway token. Check the token in the proxy URL.',
-  })
+/** With a job token, the job is the token's; who says more or something else means another job. @throws GatewayError job_denied */
+function agreeing(job: Job, byHeaders: Claim, byUser: Claim): Job {
+  for (const part of parts) {
+    const claims = [
+      [headerOf[part], byHeaders[part]],
+      ['The proxy user', byUser[part]],
+    ] as const
+    for (const [where, said] of claims)
+      if (said !== null && said !== job[part]) throw jobDenied({ part, where, said, granted: job })
+  }
+  return job
 }
 
 /** A job id alone, or `job=<id>,type=<type>,institution=<code>` with the keys in any order. */
@@ -155,6 +151,25 @@ function unknownJob(): GatewayError {
     detail:
       'No job is named. Put it into the proxy URL, http://job=<id>,type=<type>,institution=<code>:<token>@gateway ' +
       '(type and institution may be left out), or send the header X-Job-Id.',
+  })
+}
+
+type Difference = {
+  readonly part: Part
+  readonly where: string
+  readonly said: string
+  readonly granted: Job
+}
+
+function jobDenied({ part, where, said, granted }: Difference): GatewayError {
+  const [noun, own] = [part === 'id' ? 'job' : part, granted[part]]
+  const job = `job ${quoted(granted.id)}`
+  const onlyFor =
+    part === 'id'
+      ? `for ${job} only`
+      : `for ${job} with ${own === null ? `no ${noun}` : `${noun} ${quoted(own)}`}`
+  return new GatewayError('job_denied', {
+    detail: `${where} says ${noun} ${quoted(said)}, and the token is good ${onlyFor}. Say the same, or leave it to the token.`,
   })
 }
 

@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { isGatewayError } from '../../src/errors.ts'
-import { isJobId, isLaneWord, readIdentity } from '../../src/routing/job.ts'
+import { readIdentity } from '../../src/routing/job.ts'
+import { mintJobToken } from '../../src/routing/job-token.ts'
+import { isJobId, isLaneWord } from '../../src/routing/job-words.ts'
 import type { Job } from '../../src/types.ts'
 
 type Headers = readonly string[]
@@ -21,6 +23,9 @@ const tokens = [
 ]
 const locked = { tokens, tokenRequired: true }
 const own = { ...open, allowAuthorization: true }
+const nowMs = Date.UTC(2026, 0, 1)
+const key = { id: 'k1', secret: 'a secret of thirty-two characters' }
+const signed = { tokens, jobTokens: { keys: [key], nowMs }, tokenRequired: true }
 
 const job = (id: string, type: string | null = null, institution: string | null = null): Job => ({
   id,
@@ -30,6 +35,7 @@ const job = (id: string, type: string | null = null, institution: string | null 
 
 const refusals = {
   400: { code: 'bad_request', status: 400, token: 'http_request_error' },
+  403: { code: 'job_denied', status: 403, token: 'http_request_denied' },
   407: { code: 'proxy_auth_required', status: 407, token: 'http_request_denied' },
 }
 
@@ -182,6 +188,75 @@ t.test('tokens', async (t) => {
   t.same(readJob(proxy('42:s\u00e9same'), utf8), job('42'), 'a token beyond ASCII, sent in UTF-8')
 })
 
+t.test('a job token is good for its job, whatever else is said', async (t) => {
+  const tokenOf = (job: Job, expiresAtMs = nowMs + 60_000) => mintJobToken({ job, expiresAtMs }, key)
+  const plain = tokenOf(job('42'))
+  const whole = tokenOf(job('42', 'payment', 'bank-a'))
+  const all = job('42', 'payment', 'bank-a')
+  const rows: [name: string, headers: Headers, result: Job | 400 | 403 | 407][] = [
+    ['beside an empty user', proxy(`:${plain}`), job('42')],
+    ['beside its job', proxy(`42:${plain}`), job('42')],
+    ['all by the token', proxy(`:${whole}`), all],
+    ['a part said again', proxy(`42:${whole}`), all],
+    ['all said again', proxy(`job=42,institution=bank-a,type=payment:${whole}`), all],
+    ['all said again by headers', [...withId('42'), ...withType('payment'), ...proxy(`:${whole}`)], all],
+    ['a job id that Basic cannot carry', proxy(`:${tokenOf(job('a:b'))}`), job('a:b')],
+    ['a static token is good for any job still', proxy('43:new-token'), job('43')],
+    ['another job as the user', proxy(`43:${plain}`), 403],
+    ['another job by header', [...withId('43'), ...proxy(`:${plain}`)], 403],
+    ['its job as the user, another by header', [...withId('43'), ...proxy(`42:${plain}`)], 403],
+    ['its job by header, another as the user', [...withId('42'), ...proxy(`43:${plain}`)], 403],
+    ['a job in another case', proxy(`A:${tokenOf(job('a'))}`), 403],
+    ['another type', [...withType('statement'), ...proxy(`:${whole}`)], 403],
+    ['another institution', proxy(`job=42,institution=bank-b:${whole}`), 403],
+    ['a type that the token lacks', [...withType('payment'), ...proxy(`:${plain}`)], 403],
+    ['an institution that the token lacks', proxy(`job=42,institution=bank-a:${plain}`), 403],
+    ['a bad user beside it', proxy(`a b:${plain}`), 400],
+    ['a bad header beside it', [...withId('a b'), ...proxy(`:${plain}`)], 400],
+    ['an expired one', proxy(`42:${tokenOf(job('42'), nowMs)}`), 407],
+    ['an expired one is answered before another job', proxy(`43:${tokenOf(job('42'), nowMs)}`), 407],
+    ['one that goes on', proxy(`42:${plain}A`), 407],
+    ['as the user', proxy(`${plain}:x`), 407],
+    ['in a header only', [...withId('42'), 'Authorization', basic(`:${plain}`)], 407],
+  ]
+  for (const [name, headers, result] of rows) {
+    if (typeof result === 'object') t.same(readJob(headers, signed), result, name)
+    else t.throws(() => readJob(headers, signed), refusals[result], name)
+  }
+  t.strictSame(readIdentity(proxy(`:${plain}`), signed), { job: job('42'), token: null, tokenKey: 'k1' })
+  t.throws(() => readJob(proxy(`42:${plain}`), locked), refusals[407], 'where there is no key it is none')
+  t.same(
+    readJob(proxy(`43:${plain}`), open),
+    job('43'),
+    'where no token is asked for the password is not looked at',
+  )
+  const standingIn = { ...signed, allowAuthorization: true }
+  t.same(
+    readJob(['Authorization', basic(`:${whole}`)], standingIn),
+    all,
+    'in Authorization on our own requests',
+  )
+  t.throws(() => readJob([...withId('43'), 'Authorization', basic(`:${plain}`)], standingIn), refusals[403])
+})
+
+t.test('a denial names what was said and what the token is good for, never the token', async (t) => {
+  const token = mintJobToken({ job: job('42', 'payment'), expiresAtMs: nowMs + 1000 }, key)
+  const rows: [headers: Headers, detail: RegExp][] = [
+    [proxy(`43:${token}`), /^The proxy user says job "43", and the token is good for job "42" only\. /],
+    [[...withId('43'), ...proxy(`42:${token}`)], /^X-Job-Id says job "43", .* for job "42" only\. /],
+    [proxy(`job=42,type=b:${token}`), /user says type "b", .* for job "42" with type "payment"\. /],
+    [
+      [...withInstitution('bci'), ...proxy(`:${token}`)],
+      /^X-Job-Institution says institution "bci", .* for job "42" with no institution\. /,
+    ],
+  ]
+  for (const [headers, detail] of rows) {
+    const error = t.throws(() => readJob(headers, signed)) as { fields?: { detail: string } }
+    t.match(error.fields?.detail, detail)
+    t.notMatch(error.fields?.detail, /lk1/)
+  }
+})
+
 t.test('on the gateway\u2019s own requests Authorization may stand in', async (t) => {
   const ours = (userinfo: string) => ['Authorization', basic(userinfo)]
   const rows: [name: string, headers: Headers, result: Job | 400 | 407][] = [
@@ -224,32 +299,7 @@ t.test('errors say what was found, and keep the password to themselves', async (
   t.notMatch(wrong.message, /hush|new-token/)
 })
 
-t.test('the words of a lane are those of a job id without the colon, half as long', async (t) => {
-  const rows: [text: string, jobId: boolean, laneWord: boolean][] = [
-    ['a', true, true],
-    ['0', true, true],
-    ['A.b_c~d@e+f-g', true, true],
-    ['a:b', true, false],
-    ['a'.repeat(64), true, true],
-    ['a'.repeat(65), true, false],
-    ['a'.repeat(128), true, false],
-    ['a'.repeat(129), false, false],
-    ['', false, false],
-    ['-a', false, false],
-    ['.a', false, false],
-    [':a', false, false],
-    ['a,b', false, false],
-    ['a=b', false, false],
-    ['a\n', false, false],
-    ['\u00e9', false, false],
-    ['*', false, false],
-  ]
-  for (const [text, jobId, laneWord] of rows) {
-    t.same([isJobId(text), isLaneWord(text)], [jobId, laneWord], JSON.stringify(text.slice(0, 20)))
-  }
-})
-
-t.test('any headers give a job of good grammar, or one of two errors', async () => {
+t.test('any headers give a job of good grammar, or one of three errors', async () => {
   const value = fc.oneof(
     fc.string(),
     fc.string({ unit: 'binary' }),
@@ -258,6 +308,13 @@ t.test('any headers give a job of good grammar, or one of two errors', async () 
       .stringMatching(/^(job|type|institution)=[a-z%0-9]{0,4}(,(job|type|institution)=[a-z]{1,3}){0,2}:x$/)
       .map(basic),
     fc.string().map(basic),
+    // Any bytes behind what begins like credentials, and like a job token.
+    fc
+      .tuple(fc.constantFrom('', '42:', ':', ':lk1.', '42:lk1.k1.'), fc.uint8Array())
+      .map(([start, bytes]) => {
+        return `Basic ${Buffer.concat([Buffer.from(start), bytes]).toString('base64')}`
+      }),
+    fc.constant(basic(`:${mintJobToken({ job: job('a'), expiresAtMs: nowMs + 1 }, key)}`)),
   )
   const name = fc.constantFrom(
     'X-Job-Id',
@@ -268,12 +325,12 @@ t.test('any headers give a job of good grammar, or one of two errors', async () 
   )
   const headers = fc.array(fc.tuple(name, value), { maxLength: 4 }).map((pairs) => pairs.flat())
   fc.assert(
-    fc.property(headers, fc.constantFrom(open, locked, own), (headers, options) => {
+    fc.property(headers, fc.constantFrom(open, locked, own, signed), (headers, options) => {
       try {
         const { id, type, institution } = readJob(headers, options)
         return isJobId(id) && [type, institution].every((word) => word === null || isLaneWord(word))
       } catch (error) {
-        return isGatewayError(error, 'bad_request', 'proxy_auth_required')
+        return isGatewayError(error, 'bad_request', 'proxy_auth_required', 'job_denied')
       }
     }),
     { numRuns: 5000 },
