@@ -31,15 +31,14 @@ export function watchExchange(socket: Socket, { left = () => false, bytes = () =
     bytes: () => socket.bytesRead + socket.bytesWritten + bytes(),
     close(why) {
       closedBy = why
-      socket.destroy()
+      // Who still waits for the answer is told so.
+      socket.destroy(why === 'idle' ? tooQuiet() : undefined)
     },
   }
 }
 
-export function brokenExchange(cause: unknown): GatewayError {
-  return new GatewayError(
-    'upstream_failed',
-    { detail: 'The connection broke before the target had answered.' },
-    { cause },
-  )
+function tooQuiet(): GatewayError {
+  return new GatewayError('upstream_timeout', {
+    detail: 'Neither the client nor the target sent anything for too long.',
+  })
 }

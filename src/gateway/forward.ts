@@ -17,7 +17,8 @@ import { GatewayError } from '../errors.ts'
 import { formatTarget, parseHttpUrl } from '../routing/target.ts'
 import type { Identity } from '../routing/job.ts'
 import type { Target } from '../types.ts'
-import { brokenExchange, watchExchange } from './exchange.ts'
+import { answerFault, brokenAnswer, switchFault } from './answer-fault.ts'
+import { watchExchange } from './exchange.ts'
 import { hopByHopIn, requestHeaders } from './forward-headers.ts'
 import { headerValues } from './head.ts'
 import type { RequestStory } from './request.ts'
@@ -61,15 +62,32 @@ export function makeForward({ story, readIdentity }: Parts) {
     ): void {
       req.url = path
       req.headers = requestHeaders(req.rawHeaders, httpAuthority(target), { keepFraming: true }) as never
-      const agent = new TunnelAgent(socket, (outgoing) => prepare(outgoing, req, res, path))
+      let answer: IncomingMessage | null = null
+      const agent = new TunnelAgent(socket, (outgoing) => {
+        prepare(outgoing, req, res, path)
+        // Before http-proxy's own listener, which takes every answer; to a 101 it has none, and the client would wait.
+        outgoing.once('response', (message) => {
+          const fault = answerFault(message)
+          if (fault) fail(fault)
+          else answer = message
+        })
+        outgoing.once('upgrade', (message) => fail(switchFault(message, null)))
+      })
       proxy.web(
         req,
         res,
         { target: { protocol: 'http:', host: target.host, port: target.port }, agent },
-        (error) => {
-          if (!gone.signal.aborted) refuseResponse(req, res, brokenExchange(error), request.requestId)
-        },
+        fail,
       )
+
+      function fail(cause: unknown): void {
+        socket.destroy()
+        // Bytes behind a whole answer are nobody's, and make it no less whole.
+        if (gone.signal.aborted || res.writableEnded || answer?.complete) return
+        // Some of it may be out, and http-proxy would write the rest behind a refusal.
+        if (answer) req.socket.resetAndDestroy()
+        else refuseResponse(req, res, brokenAnswer(cause), request.requestId)
+      }
     }
   }
 }
@@ -107,6 +125,8 @@ function makeProxy() {
   const passes = proxy as unknown as { webPasses: ((...args: never[]) => unknown)[] }
   passes.webPasses = passes.webPasses.filter((pass) => pass.name === 'stream')
   proxy.on('proxyRes', (answer, req, res) => {
+    // Refused already, so http-proxy passes nothing on.
+    if (res.writableEnded) return void answer.destroy()
     const endsHere = hopByHopIn(answer.rawHeaders)
     for (const name of Object.keys(answer.headers)) if (endsHere(name)) delete answer.headers[name]
     // http-proxy writes this back to the client. To HTTP/1.0 only the end of the connection ends every body.

@@ -10,7 +10,8 @@ import type { Socket } from 'node:net'
 import { GatewayError } from '../errors.ts'
 import type { Identity } from '../routing/job.ts'
 import { holdEarly, type Early } from './early.ts'
-import { brokenExchange, watchExchange } from './exchange.ts'
+import { answerFault, brokenAnswer, switchFault } from './answer-fault.ts'
+import { watchExchange } from './exchange.ts'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
 import { httpAuthority, readPlain } from './forward.ts'
 import { hasBody, headerValues } from './head.ts'
@@ -61,9 +62,15 @@ export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs }:
         outgoing,
         AbortSignal.any([signal, AbortSignal.timeout(replyTimeoutMs)]),
       )
+      const fault =
+        answer.socket === null
+          ? answerFault(answer.message)
+          : switchFault(answer.message, asksForWebSocket(req) ? 'websocket' : null)
+      if (fault) throw fault
       story.lookAgain(tunnel)
       const fromClient = early.take()
-      client.write(answerHead(answer.message))
+      // As node:http read it: every byte one character.
+      client.write(answerHead(answer.message), 'latin1')
       if (answer.socket === null) {
         story.carry(request, tunnel, plain)
         return pipeAnswer(answer.message, client)
@@ -92,7 +99,7 @@ function readUpgrade(req: IncomingMessage, readIdentity: (req: IncomingMessage) 
 /** Only WebSocket is asked for; a client that offers another protocol (curl and h2c) is answered without. */
 function sendUpgrade(req: IncomingMessage, socket: Socket, { target }: Request, path: string): ClientRequest {
   const headers = requestHeaders(req.rawHeaders, httpAuthority(target!), { keepFraming: false })
-  if (headerValues(req, 'upgrade').some((protocol) => protocol.trim().toLowerCase() === 'websocket')) {
+  if (asksForWebSocket(req)) {
     headers['Connection'] = 'Upgrade'
     headers['Upgrade'] = 'websocket'
   }
@@ -105,6 +112,10 @@ function sendUpgrade(req: IncomingMessage, socket: Socket, { target }: Request, 
   })
   outgoing.end()
   return outgoing
+}
+
+function asksForWebSocket(req: IncomingMessage): boolean {
+  return headerValues(req, 'upgrade').some((protocol) => protocol.trim().toLowerCase() === 'websocket')
 }
 
 type Answer = { readonly message: IncomingMessage; readonly socket: Socket | null; readonly head: Buffer }
@@ -149,5 +160,5 @@ function brokenUpgrade(cause: unknown): GatewayError {
       { detail: 'The target did not answer the upgrade in time.' },
       { cause },
     )
-  return brokenExchange(cause)
+  return brokenAnswer(cause)
 }
