@@ -55,6 +55,8 @@ export type ErrorFields = {
   readonly lane?: string
   /** The status that an upstream answered (RFC 9209 `received-status`). */
   readonly receivedStatus?: number
+  /** The name of DNS's response code, such as NXDOMAIN (RFC 9209 `rcode`). */
+  readonly rcode?: string
 }
 
 /** A failure that the client is told about. Branch on `code`, never on the text. */

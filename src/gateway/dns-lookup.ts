@@ -11,7 +11,14 @@ export type Family = '4' | '6' | 'any'
 /** Edits of the hosts file are seen this soon. */
 const hostsTtlMs = 10_000
 
-export function makeDnsLookup({ family, hostsPath }: { family: Family; hostsPath: string }): Lookup {
+type Options = {
+  readonly family: Family
+  readonly hostsPath: string
+  /** `address:port`; the machine's own unless given. */
+  readonly servers?: readonly string[]
+}
+
+export function makeDnsLookup({ family, hostsPath, servers }: Options): Lookup {
   const wanted = family === 'any' ? [4, 6] : [Number(family)]
 
   return async (host, signal) => {
@@ -19,13 +26,20 @@ export function makeDnsLookup({ family, hostsPath }: { family: Family; hostsPath
       (await readHosts(hostsPath)).get(host)?.filter((address) => wanted.includes(isIP(address))) ?? []
     if (listed.length > 0) return listed.map((address) => ({ address, ttlMs: hostsTtlMs }))
     const resolver = new Resolver()
+    if (servers) resolver.setServers(servers)
     signal.addEventListener('abort', () => resolver.cancel(), { once: true })
     const answers = await Promise.allSettled(wanted.map((version) => query(resolver, host, version)))
     const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
     const failure = answers.find((answer) => answer.status === 'rejected')
     if (found.length === 0 && failure) throw failure.reason
-    return found
+    // Half an answer: the other family is asked for again soon, or one lost packet would hide it for all of the TTL.
+    return answers.some(isLost) ? found.map(({ address }) => ({ address, ttlMs: 0 })) : found
   }
+}
+
+/** That there is none of a family is an answer. */
+function isLost(answer: PromiseSettledResult<unknown>): boolean {
+  return answer.status === 'rejected' && (answer.reason as NodeJS.ErrnoException).code !== 'ENODATA'
 }
 
 async function query(resolver: Resolver, host: string, version: number): Promise<Address[]> {

@@ -78,9 +78,10 @@ function problem(error: GatewayError, requestId: string | undefined) {
 
 /** `details` carries our code, never a text: its bytes would be somebody else's (RFC 9209 section 2.1.6). */
 function proxyStatus(error: GatewayError): string {
-  const { receivedStatus } = error.fields
+  const { receivedStatus, rcode } = error.fields
   const received = receivedStatus === undefined ? '' : `; received-status=${Math.trunc(receivedStatus)}`
-  return `lanekeeper; error=${token(error)}${received}; details="${error.code}"`
+  const answered = rcode === undefined ? '' : `; rcode="${rcode.replace(/[^A-Z]/g, '')}"`
+  return `lanekeeper; error=${token(error)}${received}${answered}; details="${error.code}"`
 }
 
 /** RFC 8941 section 3.3.4. What is no token would make clients drop the whole field. */

@@ -1,5 +1,5 @@
 // Names to addresses, kept for as long as DNS says. Requests for the same name share one look-up; a failure
-// is never kept, so one lost packet cannot poison a name.
+// is never kept, so one lost packet cannot poison a name. What is checked is what is dialled: nobody asks again between.
 
 import { isIP } from 'node:net'
 import { GatewayError } from '../errors.ts'
@@ -10,6 +10,8 @@ export type Lookup = (host: string, signal: AbortSignal) => Promise<readonly Add
 export type Resolver = ReturnType<typeof makeResolver>
 
 const maxNames = 10_000
+/** At one time. Each may hold a socket for as long as a slow name server takes. */
+const maxAsking = 1000
 const maxAddresses = 16
 /** TTLs of 0 and of weeks are both seen in the wild; between these they are obeyed. */
 const ttlBounds = { minMs: 1000, maxMs: 300_000 }
@@ -26,11 +28,20 @@ export function makeResolver(parts: {
 
   async function ask(host: string): Promise<readonly string[]> {
     const found = (await within(host, timeoutMs, lookup)).slice(0, maxAddresses)
-    if (found.length === 0) throw notFound(host, 'no address')
+    if (found.length === 0) throw notFound(host, 'ENODATA')
     const ttlMs = Math.min(...found.map((address) => address.ttlMs))
     const addresses = found.map(({ address }) => address)
     keep(host, addresses, Math.min(Math.max(ttlMs, ttlBounds.minMs), ttlBounds.maxMs))
     return addresses
+  }
+
+  /** Nobody's leaving ends it: others may wait for it, and the next one may use it. */
+  function askOnce(host: string): Promise<readonly string[]> {
+    if (asking.size >= maxAsking)
+      throw new GatewayError('overloaded', { detail: 'Too many names are being resolved now. Try again.' })
+    const answer = ask(host).finally(() => asking.delete(host))
+    asking.set(host, answer)
+    return answer
   }
 
   function keep(host: string, addresses: readonly string[], ttlMs: number): void {
@@ -43,38 +54,37 @@ export function makeResolver(parts: {
   return {
     /**
      * @returns address literals, at least one, best first; the host itself where it is one
-     * @throws GatewayError target_failed, target_timeout
+     * @throws GatewayError target_failed, target_timeout, overloaded
      */
     async resolve(host: string): Promise<readonly string[]> {
       if (isIP(host) !== 0) return [host]
       const known = kept.get(host)
       if (known && now() < known.untilMs) return known.addresses
-      let answer = asking.get(host)
-      if (!answer) {
-        answer = ask(host).finally(() => asking.delete(host))
-        asking.set(host, answer)
-      }
-      return answer
+      return asking.get(host) ?? askOnce(host)
     },
   }
 }
 
 async function within(host: string, timeoutMs: number, lookup: Lookup): Promise<readonly Address[]> {
-  const signal = AbortSignal.timeout(timeoutMs)
+  const limit = new AbortController()
+  // Not AbortSignal.timeout, which would keep all of a finished look-up for the rest of its time.
+  const timer = setTimeout(() => limit.abort(), timeoutMs).unref()
   const timedOut = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(tooSlow(host, timeoutMs)), { once: true })
+    limit.signal.addEventListener('abort', () => reject(tooSlow(host, timeoutMs)), { once: true })
   })
   try {
-    return await Promise.race([lookup(host, signal), timedOut])
+    return await Promise.race([lookup(host, limit.signal), timedOut])
   } catch (error) {
     if (error instanceof GatewayError) throw error
     throw translate(host, timeoutMs, error as NodeJS.ErrnoException)
+  } finally {
+    clearTimeout(timer)
   }
 }
 
 function translate(host: string, timeoutMs: number, error: NodeJS.ErrnoException): GatewayError {
   if (error.code === 'ETIMEOUT' || error.code === 'ECANCELLED') return tooSlow(host, timeoutMs, error)
-  return notFound(host, error.code ?? error.message, error)
+  return notFound(host, error.code ?? 'the look-up failed', error)
 }
 
 function tooSlow(host: string, timeoutMs: number, cause?: unknown): GatewayError {
@@ -85,10 +95,18 @@ function tooSlow(host: string, timeoutMs: number, cause?: unknown): GatewayError
   )
 }
 
-function notFound(host: string, why: string, cause?: unknown): GatewayError {
-  return new GatewayError(
-    'target_failed',
-    { detail: `The name ${host} does not resolve (${why}).`, token: 'dns_error' },
-    { cause },
-  )
+/** What c-ares makes of response codes; its other codes are no answers of DNS. */
+const rcodes: ReadonlyMap<string, string> = new Map([
+  ['ENODATA', 'NOERROR'],
+  ['ENOTFOUND', 'NXDOMAIN'],
+  ['ESERVFAIL', 'SERVFAIL'],
+  ['EREFUSED', 'REFUSED'],
+  ['EFORMERR', 'FORMERR'],
+  ['ENOTIMP', 'NOTIMP'],
+])
+
+function notFound(host: string, code: string, cause?: unknown): GatewayError {
+  const fields = { detail: `The name ${host} does not resolve (${code}).`, token: 'dns_error' }
+  const rcode = rcodes.get(code)
+  return new GatewayError('target_failed', rcode === undefined ? fields : { ...fields, rcode }, { cause })
 }

@@ -130,6 +130,8 @@ t.test('what the fields of an error add', async (t) => {
   t.notOk('blame' in problem, 'whose fault it was is our own affair')
   const odd = reply({ detail: 'x', token: 'not a token\r\nX: y' })
   t.equal(parseProxyStatus(odd.headers.get('Proxy-Status')).parameters.error, 'connection_terminated')
+  const dns = reply({ detail: 'x', rcode: 'NXDOMAIN' })
+  t.equal(parseProxyStatus(dns.headers.get('Proxy-Status')).parameters.rcode, 'NXDOMAIN')
 })
 
 t.test('an answer to HEAD has no body, and the length of what GET would get', async (t) => {

@@ -95,32 +95,46 @@ t.test('of a long answer the first 16 addresses count', async (t) => {
 })
 
 t.test('what the client is told', async (t) => {
-  const rows = [
-    { name: 'an unknown name', lookup: failing('ENOTFOUND'), code: 'target_failed', token: 'dns_error' },
-    {
-      name: 'a name server that fails',
-      lookup: failing('ESERVFAIL'),
-      code: 'target_failed',
-      token: 'dns_error',
-    },
-    { name: 'a name without address', lookup: async () => [], code: 'target_failed', token: 'dns_error' },
-    {
-      name: 'a name server that is silent',
-      lookup: failing('ETIMEOUT'),
-      code: 'target_timeout',
-      token: 'dns_timeout',
-    },
-    {
-      name: 'a look-up cut off',
-      lookup: failing('ECANCELLED'),
-      code: 'target_timeout',
-      token: 'dns_timeout',
-    },
+  const failed = { code: 'target_failed', status: 502, token: 'dns_error' }
+  const late = { code: 'target_timeout', status: 504, token: 'dns_timeout' }
+  const answered = (rcode: string) => ({ ...failed, fields: { rcode } })
+  const rows: [name: string, lookup: Lookup, told: typeof failed][] = [
+    ['an unknown name', failing('ENOTFOUND'), answered('NXDOMAIN')],
+    ['a name server that fails', failing('ESERVFAIL'), answered('SERVFAIL')],
+    ['a name server that refuses', failing('EREFUSED'), answered('REFUSED')],
+    ['a name without records', failing('ENODATA'), answered('NOERROR')],
+    ['a name without address', async () => [], answered('NOERROR')],
+    ['no name server', failing('ECONNREFUSED'), { ...failed, fields: { rcode: undefined } } as typeof failed],
+    ['a name server that is silent', failing('ETIMEOUT'), late],
+    ['a look-up cut off', failing('ECANCELLED'), late],
   ]
-  for (const { name, lookup, code, token } of rows) {
+  for (const [name, lookup, told] of rows) {
     const { resolver } = setUp(lookup)
-    await t.rejects(resolver.resolve('example.com'), { code, token, message: /example\.com/ }, name)
+    await t.rejects(resolver.resolve('bank.test'), { ...told, message: /bank\.test/ }, name)
   }
+})
+
+t.test('of what broke, the client is not told the words', async (t) => {
+  const { resolver } = setUp(async () => {
+    throw new Error('cannot read /etc/secret')
+  })
+  const error: unknown = await resolver.resolve('bank.test').catch((error: unknown) => error)
+  t.match(error, { code: 'target_failed', fields: { detail: /bank\.test/ } })
+  t.notMatch((error as Error).message, 'secret')
+})
+
+t.test('so many look-ups at one time, and no more', async (t) => {
+  const answers: (() => void)[] = []
+  const { resolver, asked } = setUp(() => new Promise((resolve) => answers.push(() => resolve(one(60_000)))))
+  const asking = Array.from({ length: 1000 }, (_, index) => resolver.resolve(`${index}.test`))
+  await t.rejects(resolver.resolve('one-more.test'), { code: 'overloaded', status: 503 })
+  const shared = resolver.resolve('7.test')
+  t.equal(asked.length, 1000, 'one that is under way already is shared')
+  for (const answer of answers) answer()
+  await Promise.all([...asking, shared])
+  const late = resolver.resolve('one-more.test')
+  answers.at(-1)!()
+  t.same(await late, ['192.0.2.1'], 'afterwards there is room')
 })
 
 t.test('a look-up that takes too long is given up, and told so', async (t) => {
