@@ -6,13 +6,13 @@ import { laneOf } from '../lane.ts'
 import type { MoveAnswer, PinAnswer, PinRequest } from '../store/store.ts'
 import type { Job } from '../types.ts'
 import type { FleetView } from './fleet-view.ts'
-import { noUpstream, tooManyLanes, type Refused } from './pin-refusals.ts'
+import { noUpstream, tooManyLanes, tooManyPins, type Refused } from './pin-refusals.ts'
 
 /** A race with a new version is lost this often before we give up: each round means that the fleet changed meanwhile. */
 const rounds = 8
 
 type Unsettled = 'stale' | 'behind' | 'no-ring'
-type Refusal = 'none' | 'too-many-lanes'
+type Refusal = 'none' | 'too-many-lanes' | 'too-many-pins'
 
 export type Agree = ReturnType<typeof makeAgree>
 
@@ -46,6 +46,7 @@ export function makeAgree({
       else if (answer.kind === 'no-ring') withRing = true
       else if (answer.kind === 'none') throw noUpstream(job, fleet.eligibleIds(laneOf(job)), refused())
       else if (answer.kind === 'too-many-lanes') throw tooManyLanes(job)
+      else if (answer.kind === 'too-many-pins') throw tooManyPins(job)
       else return answer as Exclude<A, { kind: Unsettled | Refusal }>
     }
     throw new GatewayError('overloaded', {

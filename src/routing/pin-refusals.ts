@@ -43,6 +43,15 @@ export function tooManyLanes(job: Job): GatewayError {
   })
 }
 
+/** Jobs that are pinned already go on. */
+export function tooManyPins(job: Job): GatewayError {
+  return new GatewayError('rate_limited', {
+    detail:
+      'The fleet holds as many pins as it may (pins.max). Try again when jobs have ended; release jobs that are over (DELETE /v1/job).',
+    job: job.id,
+  })
+}
+
 export function pinLost(job: Job, upstreamId: string): GatewayError {
   return new GatewayError('pin_lost', {
     detail: `The upstream ${upstreamId} of this job is gone. Release the job (DELETE /v1/job) or use a new job id.`,

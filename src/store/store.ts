@@ -32,6 +32,8 @@ export type PinAnswer =
   /** A whole lap found no id that the caller takes. */
   | { readonly kind: 'none' }
   | { readonly kind: 'too-many-lanes' }
+  /** The fleet holds as many pins as it may; those there are are not touched. */
+  | { readonly kind: 'too-many-pins' }
 
 export type MoveRequest = PinRequest & {
   /** The upstream that the pin is moved away from: compare-and-set. Never given again, as if refused. */

@@ -247,6 +247,21 @@ t.test('429: too many lanes', async (t) => {
   await closes(t, answer)
 })
 
+t.test('429: as many pins as there may be; jobs that are pinned go on', async (t) => {
+  const upstream = await startUpstream(t, scripted.establishing())
+  const { gatewayPort } = await startGateway(t, [upstream.port], { pins: { max: 2 } })
+  const ask = (userinfo: string) => connectThrough({ gatewayPort: gatewayPort!, target, userinfo })
+  for (const userinfo of ['job-1:x', 'job-2:x', 'job-1:x']) {
+    const { status, socket } = await ask(userinfo)
+    socket.destroy()
+    t.equal(status, 200)
+  }
+  const answer = await ask('job-3:x')
+  refused(t, answer, 429, 'rate_limited', 'http_request_denied')
+  t.match(JSON.parse(answer.body.toString()), { detail: /pins\.max/, job: 'job-3' })
+  await closes(t, answer)
+})
+
 t.test('503: no upstream may serve the lane', async (t) => {
   const upstream = await startUpstream(t, scripted.establishing())
   const restrictions = [

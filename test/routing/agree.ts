@@ -66,9 +66,11 @@ t.test('a store that is behind is given what the gateway has', async (t) => {
   t.equal(published, 1)
 })
 
-t.test('nobody in the ring, and too many lanes, are errors that say so', async (t) => {
+t.test('nobody in the ring, too many lanes, and too many pins, are errors that say so', async (t) => {
   await t.rejects((await setUp({ kind: 'none' })).run(), { code: 'no_upstream' })
   await t.rejects((await setUp({ kind: 'too-many-lanes' })).run(), { code: 'rate_limited' })
+  const full = { code: 'rate_limited', status: 429, message: /pins\.max/ }
+  await t.rejects((await setUp({ kind: 'too-many-pins' })).run(), full)
 })
 
 t.test('a fleet that changes with every call ends in an error, not in a loop', async (t) => {

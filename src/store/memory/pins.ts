@@ -64,9 +64,10 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
 
   function pinNew(request: PinRequest): PinAnswer {
     const { job, gatewayId } = request
+    const expired = records.get(job.id)
+    if (!expired && records.size >= limits.maxPins) return { kind: 'too-many-pins' }
     const turn = rings.takeTurn({ ...request, lane: laneName(laneOf(job)) })
     if (turn.kind !== 'turn') return turn
-    const expired = records.get(job.id)
     if (expired) drop(expired)
     const { upstreamId } = turn
     const record = { job, upstreamId, freshBy: gatewayId, pinnedAtMs: now(), expiresAtMs: 0 }

@@ -23,7 +23,7 @@ type Parts = {
 
 export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): Pins {
   const { idleMs, maxLifeMs } = life
-  const { maxLanes, laneUnusedMs, sweptPerPin } = limits
+  const { maxLanes, maxPins, laneUnusedMs, sweptPerPin } = limits
 
   function lane(job: Job) {
     const name = laneName(laneOf(job))
@@ -50,7 +50,8 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
   return {
     async pin(request) {
       const { name, keys } = lane(request.job)
-      const answer = await scripts.run('pin-job', keys, { ...commonArgs(request, name), sweptPerPin })
+      const args = { ...commonArgs(request, name), sweptPerPin, maxPins }
+      const answer = await scripts.run('pin-job', keys, args)
       return pinAnswer(request.job.id, answer as PinReply)
     },
 
@@ -126,7 +127,7 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
 
 type RefusalReply = ['stale' | 'behind', number] | ['no-ring' | 'none' | 'too-many-lanes']
 type StoredPin = [record: string, expiresAtMs: number]
-type PinReply = ['pinned' | 'reused' | 'mismatch' | 'lost', ...StoredPin] | RefusalReply
+type PinReply = ['pinned' | 'reused' | 'mismatch' | 'lost', ...StoredPin] | ['too-many-pins'] | RefusalReply
 type MoveReply = ['moved' | 'kept', ...StoredPin] | ['gone'] | RefusalReply
 
 function pinAnswer(jobId: string, reply: PinReply): PinAnswer {
@@ -137,6 +138,8 @@ function pinAnswer(jobId: string, reply: PinReply): PinAnswer {
     case 'mismatch':
     case 'lost':
       return { kind: reply[0], pin: pinOf(jobId, reply[1], reply[2]) }
+    case 'too-many-pins':
+      return { kind: reply[0] }
     default:
       return refusal(reply)
   }

@@ -15,7 +15,7 @@ const table = {
   'pin-job': {
     pieces: ['clock', 'pin-record', 'ring'],
     keys: pinKeys,
-    args: ['job', 'jobType', 'institution', 'gateway', 'sweptPerPin', ...life, ...turn],
+    args: ['job', 'jobType', 'institution', 'gateway', 'sweptPerPin', 'maxPins', ...life, ...turn],
   },
   'move-pin': {
     pieces: ['clock', 'pin-record', 'ring'],

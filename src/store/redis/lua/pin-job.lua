@@ -2,9 +2,9 @@
 -- KEYS pins expiry counts fleet ring rings lanes
 -- ARGV job jobType institution ('' = not given)  gateway  version of the caller's snapshot
 --      lane  eligible (JSON list, '' on the first try)  refused (JSON list)
---      idleMs maxLifeMs sweptPerPin maxLanes laneUnusedMs
+--      idleMs maxLifeMs sweptPerPin maxPins maxLanes laneUnusedMs
 -- Returns {'pinned' | 'reused' | 'mismatch' | 'lost', record, expiresAtMs}, {'stale' | 'behind', version},
--- or {'no-ring' | 'none' | 'too-many-lanes'}.
+-- or {'no-ring' | 'none' | 'too-many-lanes' | 'too-many-pins'}.
 -- Cost: O(refused ids passed), whatever the length of the ring and the number of pins; O(ring) when rebuilt.
 
 local function differs(pin)
@@ -23,10 +23,13 @@ if pin then
   return { 'lost', text, expiresAt }
 end
 
+-- Expired pins that nobody swept yet count; one of this job is replaced.
+local expired = redis.call('HGET', pins, job)
+if not expired and redis.call('HLEN', pins) >= tonumber(maxPins) then return { 'too-many-pins' } end
+
 local upstream, refusal = takeTurn(now)
 if not upstream then return refusal end
 
-local expired = redis.call('HGET', pins, job)
 if expired then dropPin(job, decodePin(expired)) end
 
 pin = { f = 1, u = upstream, at = now, by = gateway }
