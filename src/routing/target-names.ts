@@ -1,7 +1,7 @@
 // Targets by their names: those that mean something else in each network, those of metadata servers, and lists of
 // patterns, which may hold addresses too. Pure. Names come as parseHost gives them: lower case, no dot at the end.
 
-import { isWithin, readAddress, readRange, type Address } from '../ip-range.ts'
+import { isMapped, isWithin, readAddress, readRange, type Address } from '../ip-range.ts'
 
 /**
  * RFC 6761, 6762 (local), 7686 (onion), 8375 (home.arpa); ICANN's of 2024 (internal) and those that it never
@@ -72,7 +72,9 @@ export function makeTargetPatterns(patterns: readonly string[]): TargetPatterns 
   return {
     hasName: (name) =>
       names.has(name) || (suffixes.size > 0 && suffixesOf(name).some((suffix) => suffixes.has(suffix))),
-    hasAddress: (address) => ranges.some((range) => isWithin(address, range)),
+    // By its bits `::/0` holds IPv4 too, as what is mapped; who writes it means IPv6.
+    hasAddress: (address) =>
+      ranges.some((range) => isMapped(range.base) === isMapped(address) && isWithin(address, range)),
   }
 }
 

@@ -85,6 +85,9 @@ t.test('patterns', async (t) => {
     ['172.32.0.1', false],
   ]
   for (const [address, found] of addresses) t.equal(hasAddress(readAddress(address)!), found, address)
+  const ofSix = makeTargetPatterns(['::/0'])
+  t.ok(ofSix.hasAddress(readAddress('2600::1')!), 'all of IPv6')
+  t.notOk(ofSix.hasAddress(readAddress('8.8.8.8')!), 'which is not IPv4')
   const none = makeTargetPatterns([])
   t.notOk(none.hasName('bank.example') || none.hasAddress(readAddress('10.0.0.1')!), 'none of them')
   t.throws(() => makeTargetPatterns(['10.0.0.0/33']))
