@@ -82,6 +82,7 @@ export function buildGateway(
     credentialsOf: credentialsOf(config),
     events,
     now,
+    wallClock: Date.now,
     settings: {
       tokens: config['gateway.tokens'],
       tokenKeys: config['gateway.tokenKeys'],

@@ -20,8 +20,9 @@ export type TunnelEnd =
 type Request = {
   readonly requestId: string
   readonly job: Job
-  /** The name of the token that was given; null where none is asked for. */
+  /** The name of the static token that was given, or the id of the key that signed the job token; else null. */
   readonly token: string | null
+  readonly tokenKey: string | null
   readonly target: Target
   readonly upstream: string
 }
@@ -52,6 +53,7 @@ export type Facts = {
       readonly detail: string
       readonly job: Job | null
       readonly token: string | null
+      readonly tokenKey: string | null
       readonly target: Target | null
       readonly upstream: string | null
     },

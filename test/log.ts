@@ -8,6 +8,7 @@ const request = {
   requestId: 'r-1',
   job,
   token: 'payments',
+  tokenKey: null,
   target: { host: '2001:db8::1', port: 443 },
   upstream: 'up-1',
 }
@@ -45,6 +46,7 @@ t.test('a refusal without a job or a target is a line all the same', (t) => {
   const fact = {
     requestId: 'r-2',
     token: null,
+    tokenKey: null,
     code: 'bad_request',
     status: 400,
     detail: 'why',

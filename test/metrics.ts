@@ -7,6 +7,7 @@ const request = {
   requestId: 'r-1',
   job,
   token: 'payments',
+  tokenKey: null,
   target: { host: 'bank.example', port: 443 },
   upstream: 'up-1',
 }
@@ -24,6 +25,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
   events.emit('request_refused', {
     requestId: 'r-2',
     token: null,
+    tokenKey: null,
     code: 'pin_lost',
     status: 502,
     detail: '',

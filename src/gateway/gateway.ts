@@ -14,7 +14,7 @@ import { makePinning } from '../routing/pin.ts'
 import type { TargetGuard } from '../routing/target-guard.ts'
 import { makeTouches } from '../routing/touches.ts'
 import type { PinLife, TrafficStore } from '../store/store.ts'
-import type { NamedToken, Target, TokenKey, Upstream } from '../types.ts'
+import type { Job, NamedToken, Target, TokenKey, Upstream } from '../types.ts'
 import { makeConnect } from './connect.ts'
 import { makeConnectFailures } from './connect-failures.ts'
 import { dial } from './dial.ts'
@@ -22,6 +22,7 @@ import { makeForward } from './forward.ts'
 import { checkHead } from './head.ts'
 import { makeHeartbeat } from './heartbeat.ts'
 import { makeJobApi } from './job-api.ts'
+import { makeLaneTargets, type LaneTargets } from './lane-targets.ts'
 import { makeOpenTunnel } from './open-tunnel.ts'
 import { makeRequestStory } from './request.ts'
 import type { Resolver } from './resolver.ts'
@@ -83,6 +84,8 @@ type Parts = {
   readonly events: Events
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** Milliseconds since 1970, which job tokens expire by. */
+  readonly wallClock: () => number
 }
 
 /** For the ends of tunnels that were just reset. */
@@ -99,6 +102,7 @@ export function makeGateway({
   credentialsOf,
   events,
   now,
+  wallClock,
 }: Parts) {
   const { life } = settings
   /** Told to stop: `leaving` shows in readyz, `stopping` refuses new tunnels. */
@@ -133,9 +137,11 @@ export function makeGateway({
     events,
     now,
   })
+  const laneTargets = makeLaneTargets({ fleet, known, events, now })
   const openTunnel = makeOpenTunnel({
     pinning,
-    findTarget: (target) => findTarget(target, guard, resolver),
+    findTarget: (target, job) => findTarget(target, job, { guard, laneTargets, resolver }),
+    laneTargets,
     dial,
     load,
     failures,
@@ -158,13 +164,16 @@ export function makeGateway({
   const touches = makeTouches({ pins: store.pins, known, life, now })
   const heartbeat = makeHeartbeat({ gatewayId, heartbeats: store.heartbeats, fleet, known, load, events })
 
+  const { tokens, tokenKeys } = settings
+  const tokenRequired = tokens.length > 0 || tokenKeys.length > 0
+
   function identify(req: IncomingMessage, allowAuthorization = false): Identity {
     checkHead(req, { maxLines: settings.headLines })
-    const { tokens } = settings
-    return readIdentity(req.rawHeaders, { tokens, tokenRequired: tokens.length > 0, allowAuthorization })
+    const jobTokens = { keys: tokenKeys, nowMs: wallClock() }
+    return readIdentity(req.rawHeaders, { tokens, jobTokens, tokenRequired, allowAuthorization })
   }
 
-  const sources = makeSources({ allow: settings.allowSources, tokens: settings.tokens })
+  const sources = makeSources({ allow: settings.allowSources, tokenRequired })
   const roads = {
     story,
     readIdentity: (req: IncomingMessage) => identify(req),
@@ -271,13 +280,20 @@ export function makeGateway({
   }
 }
 
+type Ways = {
+  readonly guard: TargetGuard
+  readonly laneTargets: LaneTargets
+  readonly resolver: Resolver | null
+}
+
 /** The name is checked, then every address; one that may not be reached refuses the whole name (design 4). */
 async function findTarget(
   target: Target,
-  guard: TargetGuard,
-  resolver: Resolver | null,
+  job: Job,
+  { guard, laneTargets, resolver }: Ways,
 ): Promise<readonly Target[]> {
   guard.checkName(target)
+  laneTargets.check(job, target)
   if (resolver === null) return [target]
   const addresses = await resolver.resolve(target.host)
   for (const address of addresses) guard.checkAddress(address, target)

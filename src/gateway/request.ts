@@ -14,14 +14,15 @@ import type { Tunnels } from './tunnels.ts'
 
 type Road = Facts['tunnel_opened'][0]['road']
 
-/** `job`, `token` and `target` are filled in as they are read. */
+/** `job`, `token`, `tokenKey` and `target` are filled in as they are read. */
 export type Request = {
   readonly requestId: string
   readonly road: Road
   readonly startedMs: number
   job: Job | null
-  /** The name of the token that was given. */
+  /** The name of the static token that was given, or the id of the key that signed the job token. */
   token: string | null
+  tokenKey: string | null
   target: Target | null
   /** From where its target is known to be allowed until its tunnel has ended. */
   place: TunnelPlace | null
@@ -55,8 +56,8 @@ export function makeRequestStory({
 }: Parts) {
   let requests = 0
 
-  function facts({ requestId, job, token, target }: Request, tunnel: StandingTunnel) {
-    return { requestId, job: job!, token, target: target!, upstream: tunnel.upstream.id }
+  function facts({ requestId, job, token, tokenKey, target }: Request, tunnel: StandingTunnel) {
+    return { requestId, job: job!, token, tokenKey, target: target!, upstream: tunnel.upstream.id }
   }
 
   return {
@@ -68,6 +69,7 @@ export function makeRequestStory({
         startedMs: now(),
         job: null,
         token: null,
+        tokenKey: null,
         target: null,
         place: null,
       }
@@ -141,6 +143,7 @@ export function makeRequestStory({
         detail: failure.fields.detail,
         job: request.job,
         token: request.token,
+        tokenKey: request.tokenKey,
         target: request.target,
         upstream: failure.fields.upstream ?? null,
       })

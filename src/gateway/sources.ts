@@ -25,13 +25,12 @@ export type Sources = {
 
 export function makeSources({
   allow,
-  tokens,
+  tokenRequired,
 }: {
   allow: readonly string[]
-  tokens: readonly unknown[]
+  tokenRequired: boolean
 }): Sources {
-  if (allow.length === 0 && tokens.length > 0)
-    return { allows: () => true, summary: 'any source, with a token' }
+  if (allow.length === 0 && tokenRequired) return { allows: () => true, summary: 'any source, with a token' }
   const ranges = allow.length > 0 ? allow : privateRanges
   const list = new BlockList()
   for (const range of ranges) addRange(list, range)
@@ -41,6 +40,6 @@ export function makeSources({
     summary:
       allow.length > 0
         ? `sources ${allow.join(', ')}`
-        : 'loopback and private sources only (no gateway.tokens, no gateway.allowSources)',
+        : 'loopback and private sources only (no gateway.tokens or tokenKeys, no gateway.allowSources)',
   }
 }

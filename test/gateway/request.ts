@@ -131,14 +131,14 @@ t.test('tunnels on their way count as well, until they have failed or stand', as
 
 t.test('a tunnel from its begin to its end', async (t) => {
   const { story, begin, state, tunnels, facts, clock } = setUp(t)
-  const request = begin()
+  const request = Object.assign(begin(), { tokenKey: 'k1' })
   const { requestId } = request
   clock.advance(12)
   const { relay, end, closedBy } = fakeRelay()
   story.carry(request, tunnel, relay)
   t.same(closedBy, [])
   t.match(tunnels.list(), [{ requestId, job, target, upstreamId: 'up-1', openedMs: clock.now() }])
-  const named = { requestId, job, token: null, target, upstream: 'up-1' }
+  const named = { requestId, job, token: null, tokenKey: 'k1', target, upstream: 'up-1' }
   t.strictSame(facts.of('tunnel_opened'), [
     { ...named, road: 'connect', egressIp: '203.0.113.7', setupMs: 12 },
   ])
@@ -172,10 +172,12 @@ t.test('a refusal is published with what was read of the request', async (t) => 
   t.equal(story.refused(request, error, never), error)
   const { requestId } = request
   const told = { requestId, code: 'upstream_failed', status: 502, detail: 'closed', upstream: 'up-1' }
-  t.strictSame(facts.of('request_refused'), [{ ...told, job: null, token: null, target: null }])
-  Object.assign(request, { job, token: 'payments', target })
+  t.strictSame(facts.of('request_refused'), [
+    { ...told, job: null, token: null, tokenKey: null, target: null },
+  ])
+  Object.assign(request, { job, token: 'payments', tokenKey: 'k1', target })
   story.refused(request, error, never)
-  t.strictSame(facts.of('request_refused')[1], { ...told, job, token: 'payments', target })
+  t.strictSame(facts.of('request_refused')[1], { ...told, job, token: 'payments', tokenKey: 'k1', target })
 })
 
 t.test('an error that nobody foresaw is told to operators, not to the client', async (t) => {
