@@ -19,6 +19,8 @@ export type DialLimits = {
 
 /** Our own want of sockets or ports is nobody else's fault. */
 const ownFaults = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAGAIN'])
+/** Ours (401 and 407: credentials) or its own (403: ConnectPort, Filter, Allow), so never the client's status. */
+const configured = new Set([400, 401, 403, 407])
 const unroutable = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'])
 
 /**
@@ -189,10 +191,9 @@ function refusedBy(upstream: Upstream, status: number): GatewayError {
       upstream: upstream.id,
     })
   }
-  // 401/407: our credentials; 403: its ConnectPort or filter. Somebody's configuration, so never the client's status.
   return new GatewayError('upstream_failed', {
     detail: `The upstream ${upstream.id} refused to open the tunnel (it answered ${status}); check its configuration.`,
-    token: status >= 400 ? 'proxy_configuration_error' : 'http_protocol_error',
+    token: configured.has(status) ? 'proxy_configuration_error' : 'http_protocol_error',
     receivedStatus: status,
     upstream: upstream.id,
   })

@@ -207,6 +207,8 @@ t.test('failures that are not', async (t) => {
       code: 'upstream_failed',
       token: 'proxy_configuration_error',
     },
+    { name: '404, no proxy', status: 404, code: 'upstream_failed', token: 'http_protocol_error' },
+    { name: '429', status: 429, code: 'upstream_failed', token: 'http_protocol_error' },
     { name: '302', status: 302, code: 'upstream_failed', token: 'http_protocol_error' },
   ]
   for (const { name, status, code, token } of rows) {
