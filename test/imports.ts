@@ -51,6 +51,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/errors.ts': [],
   'src/ip-range.ts': [],
   'src/canonical-json.ts': [],
+  'src/target-pattern.ts': ['src/ip-range.ts'],
   'src/lane.ts': ['src/types.ts'],
   // The codes with which a call may end.
   'src/events.ts': ['src/types.ts', 'src/errors.ts', 'src/provider/provider.ts'],
@@ -59,10 +60,17 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   // A target in a log line is written as everywhere else.
   'src/log.ts': ['src/types.ts', 'src/events.ts', 'src/routing/target.ts'],
   'src/metrics.ts': ['src/types.ts', 'src/events.ts'],
-  'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts'],
+  'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts', 'src/target-pattern.ts'],
   // A list of upstreams is a setting, and reads the same there and in the provider.
   'src/config.ts': ['src/config-checks.ts', 'src/ip-range.ts', 'src/provider/static.ts'],
-  'src/routing/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/lane.ts', 'src/ip-range.ts'],
+  'src/routing/': [
+    'src/types.ts',
+    'src/errors.ts',
+    'src/events.ts',
+    'src/lane.ts',
+    'src/ip-range.ts',
+    'src/target-pattern.ts',
+  ],
   'src/gateway/': [
     'src/types.ts',
     'src/errors.ts',
@@ -97,6 +105,8 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/lane.ts',
     'src/routing/',
     'src/canonical-json.ts',
+    // A rule's targets read the same as in a settings file.
+    'src/target-pattern.ts',
   ],
   'src/cli/': ['src/config.ts'],
   'src/cli/commands/start.ts': ['src/config.ts', 'src/main.ts'],

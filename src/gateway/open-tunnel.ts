@@ -9,6 +9,7 @@ import type { Pinning } from '../routing/pin.ts'
 import type { Job, Target, Upstream } from '../types.ts'
 import type { ConnectFailures } from './connect-failures.ts'
 import type { DialLimits } from './dial.ts'
+import type { LaneTargets } from './lane-targets.ts'
 import type { UpstreamLoad } from './upstream-load.ts'
 
 export type StandingTunnel = {
@@ -20,7 +21,8 @@ export type StandingTunnel = {
 type Parts = {
   readonly pinning: Pinning
   /** The addresses (or the name) to ask the upstream for; refuses what may not be reached. */
-  readonly findTarget: (target: Target) => Promise<readonly Target[]>
+  readonly findTarget: (target: Target, job: Job) => Promise<readonly Target[]>
+  readonly laneTargets: Pick<LaneTargets, 'afterPinning'>
   readonly dial: (upstream: Upstream, target: Target, limits: DialLimits) => Promise<Socket>
   readonly load: UpstreamLoad
   readonly failures: ConnectFailures
@@ -52,7 +54,7 @@ export type OpenTunnel = (
  * It throws GatewayError of any code but the head's, or the signal's reason once aborted.
  */
 export function makeOpenTunnel(parts: Parts): OpenTunnel {
-  const { pinning, findTarget, dial, load, failures, limits, credentialsOf, events, now } = parts
+  const { pinning, findTarget, laneTargets, dial, load, failures, limits, credentialsOf, events, now } = parts
 
   async function openTunnel(
     job: Job,
@@ -60,13 +62,15 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
     signal: AbortSignal,
     admit: () => void = () => {},
   ): Promise<StandingTunnel> {
-    const addresses = await findTarget(target)
+    const addresses = await findTarget(target, job)
+    const checkPinned = laneTargets.afterPinning(target)
     admit()
     const startedMs = now()
     let tries = 0
     for (let settles = 0; settles < maxSettles;) {
       signal.throwIfAborted()
       const pin = await pinning.pinJob(job)
+      checkPinned(pin.job)
       const upstream = pinning.upstreamOf(pin)
       try {
         const socket = await dialUpstream(upstream, addresses, signal)

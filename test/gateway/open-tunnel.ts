@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { GatewayError } from '../../src/errors.ts'
 import { makeConnectFailures } from '../../src/gateway/connect-failures.ts'
 import { dial, type DialLimits } from '../../src/gateway/dial.ts'
+import { makeLaneTargets } from '../../src/gateway/lane-targets.ts'
 import { makeOpenTunnel } from '../../src/gateway/open-tunnel.ts'
 import { makeUpstreamLoad } from '../../src/gateway/upstream-load.ts'
 import { makeFleetView } from '../../src/routing/fleet-view.ts'
@@ -71,6 +72,7 @@ async function makeParts(ports: readonly number[], options: Options = {}) {
   const openTunnel = makeOpenTunnel({
     pinning,
     findTarget: async () => (options.found ?? (() => addresses('192.0.2.1')))(),
+    laneTargets: makeLaneTargets({ fleet, known, events, now: clock.now }),
     dial: options.dial ?? dial,
     load,
     failures,
@@ -446,6 +448,7 @@ t.test('a pin that keeps moving is given up', async (t) => {
       settle: async () => false,
     } as never,
     findTarget: async () => [target],
+    laneTargets: { afterPinning: () => () => {} },
     dial: (...all) => {
       dials += 1
       return dial(...all)
