@@ -3,7 +3,16 @@
 
 import { BlockList } from 'node:net'
 import { addRange } from './ip-range.ts'
-import type { Labels, NamedToken, Restriction, TokenKey, UpstreamSelector } from './types.ts'
+import { targetPatternOf } from './target-pattern.ts'
+import {
+  restrictionKinds,
+  type Labels,
+  type NamedToken,
+  type Restriction,
+  type RestrictionKind,
+  type TokenKey,
+  type UpstreamSelector,
+} from './types.ts'
 
 export class Problem extends Error {}
 
@@ -110,16 +119,8 @@ function namedSecret(item: unknown, key: 'token' | 'secret'): { name: string | n
 
 /** A name, `*.name` for every name below it, an address or a CIDR. */
 export const targetPattern: Check<string> = (value) => {
-  if (
-    typeof value === 'string' &&
-    /^(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/.test(value.toLowerCase())
-  )
-    return value.toLowerCase()
-  try {
-    return sourceRange(value)
-  } catch {
-    return refuse('a name, *.name, an address or a CIDR', value)
-  }
+  const pattern = typeof value === 'string' ? targetPatternOf(value) : null
+  return pattern ?? refuse('a name, *.name, an address or a CIDR', value)
 }
 
 export function orNull<T>(check: Check<T>): Check<T | null> {
@@ -207,10 +208,10 @@ const laneWord = word(
 
 export const restriction: Check<Restriction> = (value) => {
   const row = record(value)
-  noOtherKeys(row, ['id', 'kind', 'type', 'institution', 'upstreams', 'overflow'])
-  const kind = at('kind', () => oneOf('exclusive', 'deny')(row.kind))
+  noOtherKeys(row, ['id', 'kind', 'type', 'institution', 'upstreams', 'overflow', 'targets', 'report'])
+  const kind = at('kind', () => oneOf(...restrictionKinds)(row.kind))
   const overflow = at('overflow', () => yesOrNo(row.overflow ?? false))
-  if (overflow && kind === 'deny') throw new Problem('overflow goes with kind exclusive only')
+  if (overflow && kind !== 'exclusive') throw new Problem('overflow goes with kind exclusive only')
   return {
     id: at('id', () =>
       word(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'an id of letters, digits and . _ -')(row.id),
@@ -218,9 +219,34 @@ export const restriction: Check<Restriction> = (value) => {
     kind,
     type: at('type', () => laneWord(row.type ?? '*')),
     institution: at('institution', () => laneWord(row.institution ?? '*')),
-    upstreams: at('upstreams', () => selector(row.upstreams)),
+    upstreams: at('upstreams', () => selectorOf(kind, row.upstreams)),
     overflow,
+    ...targetsOf(kind, row),
   }
+}
+
+const maxTargets = 1000
+
+function targetsOf(
+  kind: RestrictionKind,
+  row: { readonly targets?: unknown; readonly report?: unknown },
+): Pick<Restriction, 'targets' | 'report'> {
+  const isGiven = row.targets !== undefined && row.targets !== null
+  const report = at('report', () => yesOrNo(row.report ?? false))
+  if (!isGiven && kind === 'targets') throw new Problem('targets must be a list of what the lanes may reach')
+  if (!isGiven && report) throw new Problem('report goes with targets only')
+  if (!isGiven) return {}
+  if (kind === 'deny') throw new Problem('targets go with kind exclusive or targets only')
+  const targets = at('targets', () => listOf(targetPattern)(row.targets))
+  if (targets.length >= 1 && targets.length <= maxTargets) return { targets, report }
+  throw new Problem(`targets must be 1 to ${maxTargets} patterns, found ${targets.length}`)
+}
+
+/** A rule that says only what its lanes may reach ties them to no upstream. */
+function selectorOf(kind: RestrictionKind, value: unknown): UpstreamSelector {
+  if (kind !== 'targets') return selector(value)
+  if (value === undefined) return { ids: [] }
+  throw new Problem('must be left out with kind targets')
 }
 
 function selector(value: unknown): UpstreamSelector {

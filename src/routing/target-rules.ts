@@ -3,7 +3,7 @@
 // is its owner's word, and may be another bank's. Pure.
 
 import { GatewayError } from '../errors.ts'
-import { isMapped, readAddress, readRange } from '../ip-range.ts'
+import { readAddress } from '../ip-range.ts'
 import { laneName } from '../lane.ts'
 import { targetPatternOf } from '../target-pattern.ts'
 import type { Lane, Restriction, Target } from '../types.ts'
@@ -119,23 +119,13 @@ function makeRule(restriction: Restriction): Rule {
   }
 }
 
-/**
- * What cannot be read (of a newer control, say) names nothing. An IPv4 address is matched by IPv4 patterns only: in
- * the bits `::/0` holds it too, as ::ffff:0:0/96, but whoever wrote that meant IPv6.
- */
+/** What cannot be read (of a newer control, say) names nothing. */
 function makeMatcher(targets: readonly string[]): (host: string) => boolean {
-  const patterns = targets.flatMap((target) => targetPatternOf(target) ?? [])
-  const all = makeTargetPatterns(patterns)
-  const ofIPv4 = makeTargetPatterns(patterns.filter(isIPv4Range))
+  const { hasName, hasAddress } = makeTargetPatterns(
+    targets.flatMap((target) => targetPatternOf(target) ?? []),
+  )
   return (host) => {
     const address = readAddress(host)
-    if (address === null) return all.hasName(host)
-    return (isMapped(address) ? ofIPv4 : all).hasAddress(address)
+    return address === null ? hasName(host) : hasAddress(address)
   }
-}
-
-/** Mapped ones too: they are the same addresses. */
-function isIPv4Range(pattern: string): boolean {
-  if (!pattern.includes(':')) return /^[\d.]+(?:\/|$)/.test(pattern)
-  return isMapped(readRange(pattern).base)
 }
