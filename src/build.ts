@@ -172,7 +172,7 @@ function wantedSize(config: Config): number | null {
   return { local: config['local.upstreams'], gce: config['gce.upstreams'], static: null }[config.provider]
 }
 
-/** Tells this process from others, on other machines too. */
+/** Tells this process from others, on other machines too. Clients see no more of it than what stands behind the last `-`. */
 function processName(): string {
   return `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`
 }

@@ -61,6 +61,8 @@ export type Facts = {
   /** No place for it: in all, of its source, without a head of its source; or its address may not connect. */
   connection_refused: [
     {
+      /** As in the answer. */
+      readonly requestId: string
       readonly reason: 'connections' | 'source' | 'heads' | 'address'
       readonly source: string | null
     },

@@ -61,7 +61,7 @@ t.test('a refusal without a job or a target is a line all the same', (t) => {
 
 t.test('a refused connection is no line that a flood could fill the log with', (t) => {
   const { events, lines } = setUp()
-  events.emit('connection_refused', { reason: 'heads', source: '192.0.2.1' })
+  events.emit('connection_refused', { requestId: 'r-3', reason: 'heads', source: '192.0.2.1' })
   t.match(lines, [{ level: 20, msg: 'connection refused', reason: 'heads', source: '192.0.2.1' }])
   t.end()
 })

@@ -33,7 +33,7 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
     target: null,
     upstream: null,
   })
-  events.emit('connection_refused', { reason: 'source', source: '192.0.2.1' })
+  events.emit('connection_refused', { requestId: 'r-1', reason: 'source', source: '192.0.2.1' })
   events.emit('pin_made', {
     job,
     lane: { type: 'payment', institution: 'bank-a' },

@@ -167,8 +167,12 @@ export function makeGateway({
   const { tokens, tokenKeys } = settings
   const tokenRequired = tokens.length > 0 || tokenKeys.length > 0
 
-  function identify(req: IncomingMessage, allowAuthorization = false): Identity {
+  function check(req: IncomingMessage): void {
     checkHead(req, { maxLines: settings.headLines })
+  }
+
+  function identify(req: IncomingMessage, allowAuthorization = false): Identity {
+    check(req)
     const jobTokens = { keys: tokenKeys, nowMs: wallClock() }
     return readIdentity(req.rawHeaders, { tokens, jobTokens, tokenRequired, allowAuthorization })
   }
@@ -182,12 +186,15 @@ export function makeGateway({
   const server = makeGatewayServer({
     limits: settings,
     sources,
+    story,
     events,
     connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
     upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
     forward: makeForward(roads),
     jobApi: makeJobApi({
-      readJob: (req) => identify(req, true).job,
+      story,
+      checkHead: check,
+      readIdentity: (req) => identify(req, true),
       pinning,
       known,
       fleet,

@@ -1,16 +1,21 @@
 // What a request head must be before anything else is looked at (hostile inputs, section 2.1). Pure.
 // node:http has parsed it by now; here stand the checks that its parser leaves to us.
 
-import type { IncomingMessage } from 'node:http'
+import { METHODS, type IncomingMessage } from 'node:http'
 import { GatewayError, type HeadReason } from '../errors.ts'
 
 export type Head = Pick<IncomingMessage, 'method' | 'url' | 'httpVersion' | 'rawHeaders'>
 
 /** @throws GatewayError bad_request */
 export function checkHead(head: Head, { maxLines }: { maxLines: number }): void {
+  // The parser says so of a CONNECT or a GET without any version as well (hostile inputs A3).
+  if (head.httpVersion === '0.9')
+    refuse(null, 'The request line names no HTTP version, or 0.9; use HTTP/1.1.')
   if (head.httpVersion !== '1.1' && head.httpVersion !== '1.0') {
     refuse('version_unknown', `HTTP version ${head.httpVersion} is not spoken here; use HTTP/1.1.`)
   }
+  // The parser knows RTSP too, whose methods it passes on.
+  if (!METHODS.includes(head.method ?? '')) refuse(null, 'This is not a method of HTTP.')
   if (head.rawHeaders.length / 2 > maxLines) {
     refuse('head_too_large', `The head has more than ${maxLines} header lines.`)
   }

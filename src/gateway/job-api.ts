@@ -9,13 +9,18 @@ import type { FleetView } from '../routing/fleet-view.ts'
 import type { KnownPins } from '../routing/known-pins.ts'
 import type { Pinning } from '../routing/pin.ts'
 import type { Reports } from '../store/store.ts'
+import type { Identity } from '../routing/job.ts'
 import { reportOutcomes, type Job, type ReportOutcome } from '../types.ts'
-import { asGatewayError, refuseResponse } from './refuse.ts'
+import { refuseResponse } from './refuse.ts'
+import type { RequestStory } from './request.ts'
 
 const maxReportBytes = 4096
 
 type Parts = {
-  readonly readJob: (req: IncomingMessage) => Job
+  readonly story: Pick<RequestStory, 'begin' | 'refused'>
+  /** Both throw GatewayError for a head that must not go on. */
+  readonly checkHead: (req: IncomingMessage) => void
+  readonly readIdentity: (req: IncomingMessage) => Identity
   readonly pinning: Pinning
   readonly known: KnownPins
   readonly fleet: FleetView
@@ -25,7 +30,17 @@ type Parts = {
   readonly newId: () => string
 }
 
-export function makeJobApi({ readJob, pinning, known, fleet, reports, events, newId }: Parts) {
+export function makeJobApi({
+  story,
+  checkHead,
+  readIdentity,
+  pinning,
+  known,
+  fleet,
+  reports,
+  events,
+  newId,
+}: Parts) {
   const routes: {
     readonly [route: string]: (req: IncomingMessage, res: ServerResponse, job: Job) => Promise<void>
   } = {
@@ -54,13 +69,19 @@ export function makeJobApi({ readJob, pinning, known, fleet, reports, events, ne
     },
   }
 
-  return async (req: IncomingMessage, res: ServerResponse, requestId: string): Promise<void> => {
+  return async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
+    const request = story.begin('http')
+    const gone = new AbortController()
+    res.once('close', () => gone.abort())
     try {
+      checkHead(req)
       const route = routes[`${req.method} ${req.url?.split('?')[0]}`]
       if (!route) throw unknownRoute()
-      await route(req, res, readJob(req))
+      const { job } = Object.assign(request, readIdentity(req))
+      await route(req, res, job)
     } catch (error) {
-      refuseResponse(req, res, asGatewayError(error), requestId)
+      const failure = story.refused(request, error, gone.signal)
+      if (failure) refuseResponse(req, res, failure, request.requestId)
     }
   }
 }

@@ -54,17 +54,52 @@ export function makeRequestStory({
   events,
   now,
 }: Parts) {
+  /** What tells a gateway from others stands at the end of its id; before it, the name of the machine, which is not for clients. */
+  const prefix = gatewayId.slice(gatewayId.lastIndexOf('-') + 1)
   let requests = 0
+
+  function newId(): string {
+    requests += 1
+    return `${prefix}-${requests}`
+  }
+
+  function publishRefusal(
+    request: Pick<Request, 'requestId' | 'job' | 'token' | 'tokenKey' | 'target'>,
+    error: GatewayError,
+    status = error.status,
+  ): void {
+    const { requestId, job, token, tokenKey, target } = request
+    const { detail, upstream = null } = error.fields
+    events.emit('request_refused', {
+      requestId,
+      code: error.code,
+      status,
+      detail,
+      job,
+      token,
+      tokenKey,
+      target,
+      upstream,
+    })
+  }
 
   function facts({ requestId, job, token, tokenKey, target }: Request, tunnel: StandingTunnel) {
     return { requestId, job: job!, token, tokenKey, target: target!, upstream: tunnel.upstream.id }
   }
 
   return {
+    newId,
+
+    /** Of one whose head was not read: nothing is known of it but that it came. @returns its id, for the answer */
+    refusedUnread(error: GatewayError): string {
+      const requestId = newId()
+      publishRefusal({ requestId, job: null, token: null, tokenKey: null, target: null }, error)
+      return requestId
+    },
+
     begin(road: Road): Request {
-      requests += 1
       return {
-        requestId: `${gatewayId}-${requests}`,
+        requestId: newId(),
         road,
         startedMs: now(),
         job: null,
@@ -136,17 +171,7 @@ export function makeRequestStory({
           )
         : asGatewayError(error)
       if (!left && failure !== error) events.emit('pass_failed', { pass: 'request', error })
-      events.emit('request_refused', {
-        requestId: request.requestId,
-        code: failure.code,
-        status: left ? 499 : failure.status,
-        detail: failure.fields.detail,
-        job: request.job,
-        token: request.token,
-        tokenKey: request.tokenKey,
-        target: request.target,
-        upstream: failure.fields.upstream ?? null,
-      })
+      publishRefusal(request, failure, left ? 499 : failure.status)
       return left ? null : failure
     },
   }

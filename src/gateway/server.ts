@@ -8,6 +8,7 @@ import type { Events } from '../events.ts'
 import { makeAdmission, type AdmissionLimits, type NoPlace, type Place } from './admission.ts'
 import type { Sources } from './sources.ts'
 import { refuseResponse, refuseSocket } from './refuse.ts'
+import type { RequestStory } from './request.ts'
 
 export type SocketRoad = (req: IncomingMessage, socket: Socket, head: Buffer) => Promise<void>
 export type ResponseRoad = (req: IncomingMessage, res: ServerResponse) => Promise<void>
@@ -22,21 +23,30 @@ type Parts = {
   readonly connect: SocketRoad
   readonly upgrade: SocketRoad
   readonly forward: ResponseRoad
-  readonly jobApi: (req: IncomingMessage, res: ServerResponse, requestId: string) => Promise<void>
+  readonly jobApi: ResponseRoad
+  readonly story: Pick<RequestStory, 'newId' | 'refusedUnread'>
   readonly events: Events
 }
 
 /** Connections that were turned away and may still read why. They have no place, so these are all that they cost. */
-const maxTurnedAway = 64
+const maxTurnedAway = 32
 
 export type GatewayServer = ReturnType<typeof makeGatewayServer>
 
-export function makeGatewayServer({ limits, sources, connect, upgrade, forward, jobApi, events }: Parts) {
+export function makeGatewayServer({
+  limits,
+  sources,
+  connect,
+  upgrade,
+  forward,
+  jobApi,
+  story,
+  events,
+}: Parts) {
   const admission = makeAdmission(limits)
   const sockets = new Set<Socket>()
   const places = new WeakMap<Socket, Place>()
   const turnedAway = new Set<Socket>()
-  let heads = 0
   const server = createServer({
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
@@ -64,19 +74,10 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', (req, res) => {
     if (!hears(req.socket)) return
-    refuseResponse(
-      req,
-      res,
-      headError('expectation_unknown', 'The only expectation known here is 100-continue.'),
-      requestId(),
-    )
+    const error = headError('expectation_unknown', 'The only expectation known here is 100-continue.')
+    refuseResponse(req, res, error, story.refusedUnread(error))
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket as Socket))
-
-  function requestId(): string {
-    heads += 1
-    return `head-${heads}`
-  }
 
   /** @param answers  false where the other side would not understand us (TLS) @returns whether it may go on */
   function takeIn(socket: Socket, { answers = true } = {}): boolean {
@@ -101,11 +102,12 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
 
   /** One too many, and the one that had the most time to read its answer goes. */
   function turnAway(socket: Socket, { reason, error }: NoPlace, answers: boolean): void {
-    events.emit('connection_refused', { reason, source: socket.remoteAddress ?? null })
+    const requestId = story.newId()
+    events.emit('connection_refused', { requestId, reason, source: socket.remoteAddress ?? null })
     if (!answers) return void socket.destroy()
     turnedAway.add(socket)
     socket.once('close', () => turnedAway.delete(socket))
-    refuseSocket(socket, error, requestId())
+    refuseSocket(socket, error, requestId)
     const [oldest] = turnedAway
     if (turnedAway.size > maxTurnedAway) oldest?.destroy()
   }
@@ -121,7 +123,7 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     if (!hears(req.socket)) return
     const isOwn = req.url?.startsWith('/') || req.url === '*'
-    void (isOwn ? jobApi(req, res, requestId()) : forward(req, res))
+    void (isOwn ? jobApi(req, res) : forward(req, res))
   }
 
   return {
@@ -185,11 +187,21 @@ export function makeGatewayServer({ limits, sources, connect, upgrade, forward, 
 
   function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     if (!hears(socket)) return
-    // An answer is under way on it, or nobody is there: a second answer would be taken for the body of the first.
-    const isBusy = (socket as Socket & { _httpMessage?: unknown })._httpMessage != null
-    if (isBusy || error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-    refuseSocket(socket, clientError(error), requestId())
+    // One answer: the parser calls again for all that still comes, and that is dropped.
+    places.delete(socket)
+    if (error.code === 'ECONNRESET') return void socket.destroy()
+    const failure = clientError(error)
+    afterAnswers(socket, () => refuseSocket(socket, failure, story.refusedUnread(failure)))
   }
+}
+
+/** Answers to what was asked before go out first; where it is the body of such a request that broke, none does. */
+function afterAnswers(socket: Socket, refuse: () => void): void {
+  const answer = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
+  if (answer != null && !answer.req.complete) return void socket.destroy()
+  if (answer != null) return void answer.once('close', () => afterAnswers(socket, refuse))
+  // Else it is ending already, with an answer that was the last one.
+  if (socket.writable) refuse()
 }
 
 function clientError(error: NodeJS.ErrnoException): GatewayError {

@@ -32,7 +32,9 @@ t.test('heads that go on', async (t) => {
 t.test('heads that are refused', async (t) => {
   const rows: (Row & { status: number })[] = [
     { name: 'a version of tomorrow', head: { httpVersion: '2.0' }, status: 505 },
-    { name: 'no version at all', head: { httpVersion: '0.9' }, status: 505 },
+    { name: 'no version at all', head: { httpVersion: '0.9' }, status: 400 },
+    { name: 'a method of RTSP', head: { method: 'DESCRIBE' }, status: 400 },
+    { name: 'no method', head: { method: '' }, status: 400 },
     { name: 'one header line too many', head: { rawHeaders: lines(101) }, status: 431 },
     { name: 'TRACE', head: { method: 'TRACE' }, status: 405 },
     {

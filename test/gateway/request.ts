@@ -32,7 +32,7 @@ function setUp(t: Test, { max = 1, perJob = null }: { max?: number; perJob?: num
     letGo: [] as unknown[],
   }
   const story = makeRequestStory({
-    gatewayId: 'gw-1',
+    gatewayId: 'machine-7-4f2a91c0',
     openTunnel: async (_job, _target, _signal, admit) => {
       state.looked += 1
       await state.finding
@@ -61,11 +61,22 @@ function fakeRelay(): { relay: Relay; end: (how: RelayEnd) => void; closedBy: st
   return { relay, end: (how) => end(how), closedBy }
 }
 
-t.test('each request has an id of its own, which names the gateway', async (t) => {
-  const { begin } = setUp(t)
-  const ids = [begin(), begin(), begin()].map(({ requestId }) => requestId)
-  t.equal(new Set(ids).size, 3)
-  for (const id of ids) t.match(id, /^gw-1-/)
+t.test('each request has an id of its own, which tells the gateway but not its machine', async (t) => {
+  const { begin, story } = setUp(t)
+  const unread = story.refusedUnread(new GatewayError('bad_request', { detail: 'No head.' }))
+  const ids = [begin().requestId, story.newId(), unread, begin().requestId]
+  t.equal(new Set(ids).size, ids.length)
+  for (const id of ids) t.match(id, /^4f2a91c0-\d+$/)
+})
+
+t.test('what is no request is published as one, with nothing read of it', async (t) => {
+  const { story, facts } = setUp(t)
+  const error = new GatewayError('bad_request', { detail: 'Slow.', reason: 'head_too_slow' })
+  const requestId = story.refusedUnread(error)
+  const nothing = { job: null, token: null, tokenKey: null, target: null, upstream: null }
+  t.strictSame(facts.of('request_refused'), [
+    { requestId, code: 'bad_request', status: 408, detail: 'Slow.', ...nothing },
+  ])
 })
 
 t.test('a gateway that stops, or carries all that it may, opens nothing', async (t) => {
