@@ -76,6 +76,8 @@ export type Facts = {
   ]
   pin_released: [{ readonly jobId: string; readonly upstream: string; readonly by: 'job' | 'operator' }]
   pin_lost: [{ readonly job: Job; readonly upstream: string }]
+  /** Somebody was given a token that is good for one job. */
+  token_minted: [{ readonly job: Job; readonly keyId: string; readonly expiresAt: string }]
   /** What a job says of its upstream: `blocked`, say. */
   job_reported: [{ readonly job: Job; readonly upstream: string | null; readonly outcome: string }]
   /** The upstream itself was at fault (design 4). */

@@ -1,19 +1,44 @@
 // Facts to log lines: one when a request is decided, one when its tunnel closes, and what operators must know.
 // No part of the program logs by itself; no token and no credential is in any fact.
 
-import { pino, type Logger } from 'pino'
+import { pino, type DestinationStream, type Logger } from 'pino'
 import type { Events, Facts } from './events.ts'
 import { formatTarget } from './routing/target.ts'
 import type { Job, Target } from './types.ts'
 
 export type Log = Logger
 
-/** JSON lines on standard error; standard output is for people. */
-export function makeLog(level: string): Log {
+/** JSON lines on standard error unless told otherwise; standard output is for people. */
+export function makeLog(
+  level: string,
+  destination: DestinationStream = pino.destination({ dest: 2, sync: true }),
+): Log {
   return pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ dest: 2, sync: true }),
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: shownOf } },
+    destination,
   )
+}
+
+/** An error that was caused by one that was caused by one ... */
+const deepest = 5
+
+/**
+ * Pino's own serializer shows all that hangs on an error: the bytes of a request head (node's `rawPacket`, with
+ * Proxy-Authorization), the words of a Redis AUTH, the headers of a call to a cloud. So these fields, and no other.
+ */
+function shownOf(error: unknown, depth = 0): object {
+  if (!(error instanceof Error)) return { type: typeof error }
+  const { name, message, stack, cause } = error
+  const { code, errors } = error as { readonly code?: unknown; readonly errors?: unknown }
+  const below = (other: unknown) => shownOf(other, depth + 1)
+  return {
+    type: name,
+    message,
+    ...((typeof code === 'string' || typeof code === 'number') && { code }),
+    stack,
+    ...(depth < deepest && cause !== undefined && { cause: below(cause) }),
+    ...(depth < deepest && Array.isArray(errors) && { errors: errors.map(below) }),
+  }
 }
 
 export function logFacts(events: Events, log: Log): void {
@@ -29,6 +54,7 @@ export function logFacts(events: Events, log: Log): void {
     pin_moved: (fact) => log.info(flat(fact), 'pin moved'),
     pin_released: (fact) => log.debug(fact, 'pin released'),
     pin_lost: (fact) => log.warn(flat(fact), 'pin lost: the upstream of the job is gone'),
+    token_minted: (fact) => log.info(flat(fact), 'token minted'),
     job_reported: (fact) => log.info(flat(fact), 'job reported'),
     upstream_blamed: (fact) => log.warn(fact, 'upstream failed'),
     upstream_set_aside: (fact) => log.warn(fact, 'upstream gets no new jobs for a while'),

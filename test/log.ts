@@ -1,7 +1,6 @@
-import { pino } from 'pino'
 import t from 'tap'
 import { makeEvents, type Facts } from '../src/events.ts'
-import { logFacts } from '../src/log.ts'
+import { logFacts, makeLog } from '../src/log.ts'
 
 const job = { id: 'job-1', type: 'payment', institution: null }
 const request = {
@@ -16,11 +15,9 @@ const request = {
 function setUp() {
   const events = makeEvents()
   const lines: { [field: string]: unknown }[] = []
-  logFacts(
-    events,
-    pino({ level: 'trace', base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
-  )
-  return { events, lines }
+  const log = makeLog('trace', { write: (line) => void lines.push(JSON.parse(line)) })
+  logFacts(events, log)
+  return { events, lines, log }
 }
 
 t.test('one line when a tunnel opens and one when it closes, with what an operator looks for', (t) => {
@@ -90,6 +87,58 @@ t.test('calls to the provider are told to who looks closely', (t) => {
   t.match(lines, [
     { level: 20, msg: 'provider called', provider: 'gce', verb: 'create', ms: 42_000, outcome: 'quota' },
   ])
+  t.end()
+})
+
+t.test('who was let in by which token is in the line, as a name', (t) => {
+  const { events, lines } = setUp()
+  const end = { bytesUp: 1, bytesDown: 2, endedBy: 'client', ms: 3 } as const
+  const refused = { ...request, code: 'target_denied', status: 403, detail: 'no' } as const
+  events.emit('tunnel_opened', { ...request, road: 'http', egressIp: null, setupMs: 1 })
+  events.emit('tunnel_closed', { ...request, token: null, tokenKey: 'k1', ...end })
+  events.emit('request_refused', refused)
+  events.emit('token_minted', { job, keyId: 'k1', expiresAt: '2026-01-01T00:00:00.000Z' })
+  t.match(lines, [
+    { msg: 'tunnel opened', token: 'payments', tokenKey: null },
+    { msg: 'tunnel closed', token: null, tokenKey: 'k1' },
+    { msg: 'request refused', token: 'payments', tokenKey: null },
+    { level: 30, msg: 'token minted', job: 'job-1', type: 'payment', keyId: 'k1', expiresAt: /^2026/ },
+  ])
+  t.end()
+})
+
+t.test('of an error only what it is, says and comes from is shown, not what hangs on it', (t) => {
+  const { events, lines, log } = setUp()
+  const hung = (error: Error) =>
+    Object.assign(error, {
+      code: 'E_ODD',
+      rawPacket: Buffer.from('hush'),
+      command: { name: 'auth', args: ['hush'] },
+      config: { headers: { authorization: 'hush' } },
+      toJSON: () => 'hush',
+    })
+  const cause = hung(new RangeError('below'))
+  const error = hung(new AggregateError([hung(new Error('one of them'))], 'what failed', { cause }))
+  events.emit('pass_failed', { pass: 'request', error })
+  log.error({ err: error }, 'failed')
+  for (const line of lines)
+    t.match(line.err, {
+      type: 'AggregateError',
+      message: 'what failed',
+      code: 'E_ODD',
+      stack: /log\.ts/,
+      cause: { type: 'RangeError', message: 'below', stack: /log\.ts/ },
+      errors: [{ type: 'Error', message: 'one of them' }],
+    })
+  events.emit('pass_failed', { pass: 'request', error: { password: 'hush' } })
+  events.emit('pass_failed', { pass: 'request', error: 'hush' })
+  t.equal(lines.length, 4)
+  const all = JSON.stringify(lines)
+  for (const hush of ['hush', [...Buffer.from('hush')].join(',')]) t.notMatch(all, hush)
+  const circle = new Error('round')
+  circle.cause = circle
+  events.emit('pass_failed', { pass: 'request', error: circle })
+  t.match(lines.at(-1), { err: { message: 'round' } }, 'errors that caused each other come to an end')
   t.end()
 })
 
