@@ -13,6 +13,7 @@ import {
 import type { Config } from './config.ts'
 import type { Control } from './control/control.ts'
 import { makeEvents } from './events.ts'
+import { checkOpenFiles, openFilesLimit } from './gateway/file-limits.ts'
 import type { Gateway } from './gateway/gateway.ts'
 import { isLoopback } from './ip-range.ts'
 import { logFacts, makeLog, type Log } from './log.ts'
@@ -34,9 +35,14 @@ export type Lanekeeper = {
 
 /**
  * Starts also while Redis or PostgreSQL is away. What fails after the ports are open rejects `ready` (ProviderError, say).
- * @throws the listen error of a port, such as EADDRINUSE
+ * @throws the listen error of a port, such as EADDRINUSE; Error where the limit of open files is too low
  */
 export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
+  if (config.role !== 'control')
+    checkOpenFiles(openFilesLimit(), {
+      maxConnections: config['gateway.maxConnections'],
+      maxTunnels: config['gateway.maxTunnels'],
+    })
   const events = makeEvents()
   const log = makeLog(config['log.level'])
   logFacts(events, log)
