@@ -182,13 +182,21 @@ function credentialsOf({ credentials }: Config) {
     upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null)
 }
 
-export function controlPartsOf(control: Control, store: TrafficStore, records: RecordStore): ControlParts {
+type Running = {
+  readonly control: Control
+  readonly store: TrafficStore
+  readonly records: RecordStore
+  readonly events: Events
+}
+
+export function controlPartsOf(config: Config, { control, store, records, events }: Running): ControlParts {
   return {
     records,
     upstreams: control.upstreams,
     restrictions: control.restrictions,
     fleet: control.fleet,
     sync: control.sync,
+    tokens: { keys: config['gateway.tokenKeys'], events, now: Date.now },
     snapshot: () => store.snapshots.read(),
     load: () => control.load().catch(nullWhereAway),
   }

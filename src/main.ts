@@ -61,10 +61,11 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
     const missing = () => whatIsMissing(gateway, control)
     const admin = makeAdminServer({
       token: config['admin.token'],
+      readToken: config['admin.readToken'],
       metrics,
       health: { missing },
       jobs: jobsOf(store, gateway, control, events),
-      control: control && controlPartsOf(control, store, records),
+      control: control && controlPartsOf(config, { control, store, records, events }),
       failed: (error) => log.error({ err: error }, 'the admin API met an error of its own'),
     })
 

@@ -1,13 +1,30 @@
-// Who may use the admin API: the bearer token (RFC 6750), and where none is configured, nobody's browser on behalf of
+// Who may use the admin API: the bearer tokens (RFC 6750), and where none is configured, nobody's browser on behalf of
 // a page of another site.
 
-import { matchesToken } from '../routing/token.ts'
+import { isIP } from 'node:net'
+import { findToken } from '../routing/token.ts'
 
-/** @param token  null asks for none */
-export function isAuthorized(authorization: string | undefined, token: string | null): boolean {
-  if (token === null) return true
+export type AdminTokens = {
+  /** For everything. */
+  readonly token: string | null
+  /** For looking only. */
+  readonly readToken: string | null
+}
+export type Access = 'change' | 'look' | 'none'
+
+/** Where neither token is configured, none is asked for. */
+export function accessOf(authorization: string | undefined, { token, readToken }: AdminTokens): Access {
+  if (!asksForToken({ token, readToken })) return 'change'
   const given = /^bearer +(\S+)$/i.exec(authorization ?? '')?.[1] ?? ''
-  return matchesToken(given, token)
+  const tokens = [
+    ...(token === null ? [] : [{ name: 'change' as const, token }]),
+    ...(readToken === null ? [] : [{ name: 'look' as const, token: readToken }]),
+  ]
+  return findToken(given, tokens)?.name ?? 'none'
+}
+
+export function asksForToken({ token, readToken }: AdminTokens): boolean {
+  return token !== null || readToken !== null
 }
 
 type Origin = {
@@ -23,4 +40,14 @@ type Origin = {
 export function isFromOtherSite({ 'sec-fetch-site': site, origin, host }: Origin): boolean {
   if (site !== undefined) return site !== 'same-origin' && site !== 'none'
   return origin !== undefined && !['http', 'https'].some((scheme) => origin === `${scheme}://${host}`)
+}
+
+/**
+ * A page can point a name of its own at 127.0.0.1 (DNS rebinding), and is of no other site then. Where no token is asked for,
+ * only who means this machine is answered: by address, or as localhost. Programs may send no Host.
+ */
+export function isForThisMachine(host: string | undefined): boolean {
+  if (host === undefined) return true
+  const name = host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
+  return name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0
 }

@@ -12,6 +12,7 @@ import {
   reportShape,
   restrictionShape,
   syncReportShape,
+  tokenShape,
   upstreamShape,
 } from './shapes.ts'
 
@@ -26,6 +27,7 @@ export const components = {
   Report: reportShape,
   Fleet: fleetShape,
   SyncReport: syncReportShape,
+  JobToken: tokenShape,
   LedgerEntry: ledgerEntryShape,
   LedgerCheck: ledgerCheckShape,
   Problem: problemShape,

@@ -3,7 +3,8 @@
 
 import type { Author, Claim, Outcome, RecordStore, RestrictionRecord, SyncReport } from '../store/records.ts'
 import type { StoredAnswer, UpstreamRecord, UpstreamRecords } from '../store/records.ts'
-import type { Labels, Restriction, Snapshot } from '../types.ts'
+import type { Events } from '../events.ts'
+import type { Labels, Restriction, Snapshot, TokenKey } from '../types.ts'
 
 /** A change as somebody asked for it. */
 export type Asked<T> = {
@@ -116,11 +117,21 @@ export type Load = {
   readonly tunnels: ReadonlyMap<string, number>
 }
 
+/** What tokens for one job are made with. */
+export type TokenParts = {
+  /** The first one signs; without any, none can be made. */
+  readonly keys: readonly TokenKey[]
+  readonly events: Events
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
 export type ControlParts = {
   readonly upstreams: UpstreamVerbs
   readonly restrictions: RestrictionVerbs
   readonly fleet: FleetVerbs
   readonly sync: SyncVerbs
+  readonly tokens: TokenParts
   readonly records: Pick<RecordStore, 'restrictions' | 'ledger' | 'keys' | 'reports'> & {
     readonly upstreams: Pick<UpstreamRecords, 'list' | 'read'>
   }

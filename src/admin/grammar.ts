@@ -13,6 +13,8 @@ export const laneWord = word(
   new RegExp(`^[*]$|${laneWordGrammar.source}`),
   '"*" (any), or 1 to 64 letters, digits and . _ ~ @ + -',
 )
+/** The type or institution of one job, which is never "any". */
+export const jobWord = word(laneWordGrammar, '1 to 64 letters, digits and . _ ~ @ + -')
 /** An upstream's id may be made of it. */
 export const name = word(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 letters, digits and . _ -')
 /** Of a cloud; the provider knows whether it is one of its own. */

@@ -20,11 +20,17 @@ export function addOpenapi(app: FastifyInstance): void {
         description:
           'Every failure is a problem document (RFC 9457) with a stable code. Fields and query parameters that ' +
           'nobody knows are refused, not dropped. Every change takes Idempotency-Key: repeated with the same key, the ' +
-          'same request gets the same answer and nothing is done twice. Keys are kept for a day.',
+          'same request gets the same answer and nothing is done twice. Keys are kept for a day. POST /v1/tokens changes ' +
+          'nothing, so it takes none. ADMIN_READ_TOKEN may GET and HEAD only; anything else with it is 403 forbidden.',
       },
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', description: 'ADMIN_TOKEN, where one is configured' },
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            description:
+              'ADMIN_TOKEN, where one is configured; to look, ADMIN_READ_TOKEN will do, where one is configured',
+          },
         },
       },
       security: [{ bearer: [] }],

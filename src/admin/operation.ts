@@ -28,7 +28,7 @@ type Said = {
 const refusalTexts = {
   400: 'bad_request: the detail names the field and what is allowed',
   401: 'unauthorized: the bearer token is missing or wrong',
-  403: 'forbidden: no token is configured, and a page of another site has sent it',
+  403: 'forbidden: the token may only look; or no token is configured, and a page of another site has sent it',
   404: 'not_found',
   409: 'conflict, names_nothing, lane_without_upstream or idempotency_in_flight',
   413: 'bad_request: the body is too large',
@@ -55,7 +55,7 @@ const retryAfter = { 'Retry-After': { type: 'string', description: 'seconds' } }
 
 /** A GET: query parameters that nobody knows are refused. */
 export function reading(said: Said): FastifySchema {
-  return operation(said, { refusals: [400, 401, 500, 503], headers: {} })
+  return operation(said, { refusals: [400, 401, 403, 500, 503], headers: {} })
 }
 
 /** A POST, PUT or DELETE: takes `reason`, Idempotency-Key and X-Actor beside its own. */
@@ -68,6 +68,11 @@ export function changing({ query = {}, ...said }: Said): FastifySchema {
     ),
     headers: changeHeaders,
   }
+}
+
+/** A POST that answers something new and changes nothing here, so it may be repeated. */
+export function asking(said: Said): FastifySchema {
+  return operation(said, { refusals: [400, 401, 403, 413, 415, 500], headers: {} })
 }
 
 export function listOf(component: Component) {

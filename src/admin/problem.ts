@@ -16,7 +16,7 @@ const titles: { readonly [code: string]: { readonly title: string } } = {
   ...errorTable,
   ...controlErrorTable,
   unauthorized: { title: 'The token is missing or wrong' },
-  forbidden: { title: 'A page of another site may not do this' },
+  forbidden: { title: 'Whoever asks may not do this' },
   internal_error: { title: 'The server failed' },
 }
 

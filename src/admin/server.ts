@@ -5,7 +5,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { AddressInfo, Socket } from 'node:net'
 import type { Registry } from 'prom-client'
 import { ControlError } from '../errors.ts'
-import { isAuthorized, isFromOtherSite } from './auth.ts'
+import { accessOf, asksForToken, isForThisMachine, isFromOtherSite, type AdminTokens } from './auth.ts'
 import { answerClientError } from './client-error.ts'
 import type { ControlParts } from './control-parts.ts'
 import { answerNotFound } from './not-found.ts'
@@ -19,12 +19,12 @@ import { addLedger } from './routes/ledger.ts'
 import { addReports } from './routes/reports.ts'
 import { addRestrictions } from './routes/restrictions.ts'
 import { addSync } from './routes/sync.ts'
+import { addTokens } from './routes/tokens.ts'
 import { addUpstreamVerbs } from './routes/upstream-verbs.ts'
 import { addUpstreams } from './routes/upstreams.ts'
 import { validationError } from './validation-message.ts'
 
-type Parts = {
-  readonly token: string | null
+type Parts = AdminTokens & {
   readonly metrics: Registry
   readonly health: Health
   readonly jobs: Jobs
@@ -41,7 +41,9 @@ const maxRequestMs = 30_000
 
 export type AdminServer = ReturnType<typeof makeAdminServer>
 
-export function makeAdminServer({ token, metrics, health, jobs, control, failed }: Parts) {
+export function makeAdminServer({ token, readToken, metrics, health, jobs, control, failed }: Parts) {
+  // Without control nothing can be changed here, and the port may be open to others by any name.
+  const rights = { token, readToken, isForAnyName: control === null }
   const sendError = (reply: FastifyReply, error: unknown) => {
     const { problem, retryAfterS } = refusalOf(error)
     if (problem.status === 500) failed?.(error)
@@ -70,7 +72,7 @@ export function makeAdminServer({ token, metrics, health, jobs, control, failed 
   app.addHook('onRequest', async (request, reply) => {
     // The route that was found, not what was written: `/%761/jobs/a` and `http://h/v1/jobs/a` lead there too.
     const path = request.routeOptions.url ?? request.url
-    const refusal = path.startsWith('/v1/') ? refusalFor(request, token) : null
+    const refusal = path.startsWith('/v1/') ? refusalFor(request, rights) : null
     if (refusal === null) return
     if (refusal.status === 401) reply.header('www-authenticate', 'Bearer')
     return sendProblem(reply, refusal)
@@ -101,16 +103,31 @@ export function makeAdminServer({ token, metrics, health, jobs, control, failed 
   }
 }
 
+type Rights = AdminTokens & { readonly isForAnyName: boolean }
+
 /** Before anything of the body is read. */
-function refusalFor({ method, headers }: FastifyRequest, token: string | null): Problem | null {
-  if (!isAuthorized(headers.authorization, token)) {
+function refusalFor({ method, headers }: FastifyRequest, rights: Rights): Problem | null {
+  const access = accessOf(headers.authorization, rights)
+  if (access === 'none') {
     const detail = 'The admin API asks for its bearer token: Authorization: Bearer <ADMIN_TOKEN>.'
     return problem(401, 'unauthorized', detail)
   }
-  const changes = method !== 'GET' && method !== 'HEAD'
-  if (token !== null || !changes || !isFromOtherSite(headers)) return null
-  const detail =
-    'This request comes from a page of another site. Where no ADMIN_TOKEN is set, that is refused.'
+  const looks = method === 'GET' || method === 'HEAD'
+  if (access === 'look' && !looks)
+    return forbidden(`This token (ADMIN_READ_TOKEN) may only look; ${method} asks for ADMIN_TOKEN.`)
+  if (asksForToken(rights)) return null
+  if (!rights.isForAnyName && !isForThisMachine(headers.host))
+    return forbidden(
+      'Where no ADMIN_TOKEN is set, this machine is answered as localhost or by its address, not under another name.',
+    )
+  if (!looks && isFromOtherSite(headers))
+    return forbidden(
+      'This request comes from a page of another site. Where no ADMIN_TOKEN is set, that is refused.',
+    )
+  return null
+}
+
+function forbidden(detail: string): Problem {
   return problem(403, 'forbidden', detail)
 }
 
@@ -125,6 +142,7 @@ function addControlRoutes(app: FastifyInstance, jobs: Jobs, control: ControlPart
   addLedger(app, records.ledger)
   addFleet(app, control)
   addSync(app, control)
+  addTokens(app, control.tokens)
 }
 
 function addMetrics(app: FastifyInstance, metrics: Registry): void {

@@ -169,6 +169,18 @@ export const syncReportShape = closed({
 export type SyncReportShape = Static<typeof syncReportShape>
 type SyncOutcome = 'done' | 'incomplete' | 'stopped' | 'failed'
 
+export const tokenShape = closed({
+  token: Type.String({ description: 'the password of the proxy URL; told once, and kept nowhere' }),
+  expiresAt: time,
+  keyId: Type.String({ description: 'which key of gateway.tokenKeys has signed it' }),
+  proxyUser: Type.String({
+    description:
+      'the user of the proxy URL, http://<proxyUser>:<token>@gateway, for clients that want one: the token names the job by ' +
+      'itself. Empty for a job id with a ":", which no user can carry',
+  }),
+})
+export type TokenShape = Static<typeof tokenShape>
+
 export const problemShape = closed({
   type: Type.String({ description: 'urn:lanekeeper:error:<code>' }),
   title: text,

@@ -4,15 +4,11 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { NamedToken } from '../types.ts'
 
 /** In constant time: digests have one length, and every token is compared, whichever matched. */
-export function findToken(given: string | Buffer, tokens: readonly NamedToken[]): NamedToken | null {
+export function findToken<T extends NamedToken>(given: string | Buffer, tokens: readonly T[]): T | null {
   const digest = sha256(given)
-  let found: NamedToken | null = null
+  let found: T | null = null
   for (const named of tokens) if (timingSafeEqual(digest, sha256(named.token))) found ??= named
   return found
-}
-
-export function matchesToken(given: string | Buffer, token: string): boolean {
-  return findToken(given, [{ name: '', token }]) !== null
 }
 
 function sha256(text: string | Buffer): Buffer {

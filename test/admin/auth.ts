@@ -1,28 +1,76 @@
 import t from 'tap'
-import { isAuthorized, isFromOtherSite } from '../../src/admin/auth.ts'
+import { accessOf, isForThisMachine, isFromOtherSite } from '../../src/admin/auth.ts'
 
-t.test('without a token everybody is let in', async (t) => {
-  for (const given of [undefined, '', 'Bearer x', 'nonsense']) t.ok(isAuthorized(given, null), String(given))
+t.test('without a token everybody may do everything', async (t) => {
+  for (const given of [undefined, '', 'Bearer x', 'nonsense'])
+    t.equal(accessOf(given, { token: null, readToken: null }), 'change', String(given))
 })
 
 t.test('with one, only who shows it', async (t) => {
-  const rows: [given: string | undefined, allowed: boolean][] = [
-    ['Bearer s3cret', true],
-    ['bearer s3cret', true],
-    ['BEARER   s3cret', true],
-    [undefined, false],
-    ['', false],
-    ['s3cret', false],
-    ['Bearer', false],
-    ['Bearer ', false],
-    ['Bearer s3cre', false],
-    ['Bearer s3cret2', false],
-    ['Bearer S3CRET', false],
-    ['Bearer s3cret s3cret', false],
-    ['Basic s3cret', false],
-    [' Bearer s3cret', false],
+  const rows: [given: string | undefined, access: 'change' | 'look' | 'none'][] = [
+    ['Bearer s3cret', 'change'],
+    ['bearer s3cret', 'change'],
+    ['BEARER   s3cret', 'change'],
+    ['Bearer l00k', 'look'],
+    ['bearer  l00k', 'look'],
+    [undefined, 'none'],
+    ['', 'none'],
+    ['s3cret', 'none'],
+    ['Bearer', 'none'],
+    ['Bearer ', 'none'],
+    ['Bearer s3cre', 'none'],
+    ['Bearer s3cret2', 'none'],
+    ['Bearer S3CRET', 'none'],
+    ['Bearer l00K', 'none'],
+    ['Bearer s3cret s3cret', 'none'],
+    ['Bearer l00k s3cret', 'none'],
+    ['Bearer l00k,s3cret', 'none'],
+    ['Bearer null', 'none'],
+    ['Basic s3cret', 'none'],
+    [' Bearer s3cret', 'none'],
   ]
-  for (const [given, allowed] of rows) t.equal(isAuthorized(given, 's3cret'), allowed, String(given))
+  const both = { token: 's3cret', readToken: 'l00k' }
+  for (const [given, access] of rows) {
+    t.equal(accessOf(given, both), access, String(given))
+    const alone = access === 'look' ? 'none' : access
+    t.equal(accessOf(given, { ...both, readToken: null }), alone, `${given}, without a token to look`)
+  }
+  t.equal(accessOf('Bearer same', { token: 'same', readToken: 'same' }), 'change')
+  t.equal(
+    accessOf('Bearer l00k', { token: null, readToken: 'l00k' }),
+    'look',
+    'a token to look opens nothing',
+  )
+  t.equal(accessOf(undefined, { token: null, readToken: 'l00k' }), 'none')
+})
+
+t.test('this machine is meant by address or as localhost; a name of others may lead here too', async (t) => {
+  const rows: [host: string | undefined, isMeant: boolean][] = [
+    [undefined, true],
+    ['localhost', true],
+    ['localhost:3129', true],
+    ['LOCALHOST.:3129', true],
+    ['lanekeeper.localhost:3129', true],
+    ['127.0.0.1:3129', true],
+    ['127.8.8.8', true],
+    ['[::1]:3129', true],
+    ['[::1]', true],
+    ['10.0.0.5:3129', true],
+    ['', false],
+    [':3129', false],
+    ['localhost.evil.example', false],
+    ['localhost.evil.example:3129', false],
+    ['127.0.0.1.evil.example:3129', false],
+    ['evil-localhost', false],
+    ['evil.example', false],
+    ['evil.example:3129', false],
+    ['localhost@evil.example', false],
+    ['localhost, evil.example', false],
+    ['127.1', false],
+    ['2130706433', false],
+    ['[::1]evil.example', false],
+  ]
+  for (const [host, isMeant] of rows) t.equal(isForThisMachine(host), isMeant, String(host))
 })
 
 t.test('a page of another site is told by what its browser says', async (t) => {

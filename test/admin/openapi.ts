@@ -71,7 +71,8 @@ t.test('what is under /v1 asks for the token, the rest does not', async (t) => {
 })
 
 t.test('every change takes a key, an actor and a reason', async (t) => {
-  const changes = operationsOf(await readDocument()).filter(({ method }) => method !== 'get')
+  const posts = operationsOf(await readDocument()).filter(({ method }) => method !== 'get')
+  const changes = posts.filter(({ path }) => path !== '/v1/tokens')
   t.ok(changes.length >= 9)
   for (const { path, method, operation } of changes) {
     const names = operation.parameters?.map((one) => `${one.in} ${one.name}`) ?? []
@@ -79,6 +80,20 @@ t.test('every change takes a key, an actor and a reason', async (t) => {
       t.ok(names.includes(name), `${method} ${path}: ${name}`)
     for (const status of ['400', '409', '422', '503']) t.ok(status in operation.responses, status)
   }
+})
+
+t.test('what changes nothing takes none of them, and says so', async (t) => {
+  const { paths } = await readDocument()
+  const {
+    parameters = [],
+    description,
+    responses,
+  } = paths['/v1/tokens']!.post! as Operation & {
+    readonly description?: string
+  }
+  t.strictSame(parameters, [])
+  t.match(description, /no Idempotency-Key and leaves no row in the ledger/)
+  t.strictSame(Object.keys(responses), ['201', '400', '401', '403', '409', '413', '415', '500'])
 })
 
 t.test('a body that may be left out is said to be', async (t) => {

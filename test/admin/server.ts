@@ -166,6 +166,46 @@ t.test('who has no token is told before anything else', async (t) => {
   t.strictSame(calls, [])
 })
 
+t.test('with the token to look, one may look and no more', async (t) => {
+  const { control, calls } = makeControl()
+  const minted: unknown[] = []
+  control.tokens.events.on('token_minted', (fact) => minted.push(fact))
+  const { app } = makeAdmin(t, { token: 's3cret', readToken: 'l00k', control, jobs: oneJob })
+  const authorization = 'Bearer l00k'
+  for (const url of ['/v1/jobs/job-1', '/v1/upstreams', '/v1/restrictions', '/v1/fleet', '/v1/ledger'])
+    for (const method of ['GET', 'HEAD'] as const)
+      t.equal(
+        (await app.inject({ method, url, headers: { authorization } })).statusCode,
+        200,
+        `${method} ${url}`,
+      )
+  for (const [method, url] of [
+    ['POST', '/v1/upstreams/up-1/quarantine'],
+    ['POST', '/v1/upstreams?nonsense=1'],
+    ['PUT', '/v1/restrictions/-'],
+    ['DELETE', '/v1/jobs/job-1'],
+    ['POST', '/v1/jobs/job-1/report'],
+    ['POST', '/v1/sync'],
+    ['POST', '/v1/tokens'],
+    ['PATCH', '/v1/upstreams'],
+    ['POST', '/v1/nothing'],
+    ['DELETE', '/%761/jobs/job-1'],
+    ['OPTIONS', '/v1/upstreams'],
+  ] as const) {
+    const headers = { authorization, 'content-type': 'application/json' }
+    const answer = await app.inject({ method, url, headers, payload: '{"job": "42"}' })
+    t.equal(answer.statusCode, 403, `${method} ${url}`)
+    t.match(answer.json(), { code: 'forbidden', detail: /may only look; [A-Z]+ asks for ADMIN_TOKEN/ })
+    t.notMatch(answer.body, /l00k|s3cret/)
+  }
+  t.strictSame([calls, minted], [[], []])
+  t.equal((await app.inject({ url: '/v1/fleet' })).statusCode, 401, 'who has none may not even look')
+  // What stands in the method's place elsewhere counts for nothing.
+  const headers = { authorization, 'x-http-method-override': 'DELETE' }
+  t.equal((await app.inject({ url: '/v1/jobs/job-1?_method=DELETE', headers })).statusCode, 400)
+  t.equal((await app.inject({ url: '/v1/jobs/job-1', headers })).json().id, 'job-1', 'it was only shown')
+})
+
 t.test('no byte of a body is awaited of who may not send one', async (t) => {
   const server = makeAdmin(t, { token: 's3cret', control: makeControl().control })
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 })
@@ -198,8 +238,39 @@ t.test('without a token, a page of another site changes nothing', async (t) => {
   )
 })
 
+t.test('without a token, a name of others that leads here is not answered', async (t) => {
+  const { control, calls } = makeControl()
+  const { app } = makeAdmin(t, { control, jobs: oneJob })
+  const rebound = {
+    host: 'evil.example:3129',
+    'sec-fetch-site': 'same-origin',
+    origin: 'http://evil.example:3129',
+  }
+  for (const [method, url] of [
+    ['POST', '/v1/upstreams/up-1/quarantine'],
+    ['POST', '/v1/tokens'],
+    ['GET', '/v1/jobs/job-1'],
+  ] as const) {
+    const answer = await app.inject({ method, url, headers: rebound })
+    t.equal(answer.statusCode, 403, `${method} ${url}`)
+    t.match(answer.json(), { code: 'forbidden', detail: /as localhost or by its address/ })
+  }
+  t.strictSame(calls, [])
+  const headers = { host: 'control.internal' }
+  const { app: guarded } = makeAdmin(t, { control, jobs: oneJob, token: 's3cret' })
+  const authorization = 'Bearer s3cret'
+  const shown = await guarded.inject({ url: '/v1/jobs/job-1', headers: { ...headers, authorization } })
+  t.equal(shown.statusCode, 200, 'with one, any name will do')
+  const { app: gateway } = makeAdmin(t, { jobs: oneJob })
+  t.equal(
+    (await gateway.inject({ url: '/v1/jobs/job-1', headers })).statusCode,
+    200,
+    'a gateway has more names',
+  )
+})
+
 t.test('what an answer says beyond its schema is not dropped, so that a test can notice it', async (t) => {
-  const parts = { token: null, metrics: new Registry(), health: { missing: () => [] } }
+  const parts = { token: null, readToken: null, metrics: new Registry(), health: { missing: () => [] } }
   const { app, close } = makeAdminServer({ ...parts, jobs: noJobs, control: null })
   t.teardown(close)
   const said = { type: 'object', properties: { a: { type: 'integer' } }, additionalProperties: false }

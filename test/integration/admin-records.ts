@@ -6,6 +6,7 @@ import t, { type Test } from 'tap'
 import { makeFleetEdits } from '../../src/control/edit-fleet.ts'
 import { makeRestrictionEdits } from '../../src/control/edit-restrictions.ts'
 import { makeUpstreamEdits } from '../../src/control/edit-upstreams.ts'
+import { makeEvents } from '../../src/events.ts'
 import { makeStaticProvider } from '../../src/provider/static.ts'
 import type { RecordStore } from '../../src/store/records.ts'
 import { makeAdmin } from '../fixtures/admin.ts'
@@ -42,6 +43,7 @@ function openProcess(t: Test, { store }: Pick<World, 'store'>, records: RecordSt
         newId: () => `rule-${newSuffix()}`,
         changed,
       }),
+      tokens: { keys: [], events: makeEvents(), now: Date.now },
       records,
       snapshot: () => store.snapshots.read(),
       load,
