@@ -21,6 +21,9 @@ export function checkHead(head: Head, { maxLines }: { maxLines: number }): void 
   }
   if (head.method === 'TRACE')
     refuse('method_not_allowed', 'TRACE would send the credentials back; it is not allowed.')
+  // RFC 9112 section 3.2. Which of them a CONNECT means is nobody's guess, though its Host says nothing.
+  if (headerValues(head, 'host').length > 1)
+    refuse(null, 'A request has exactly one Host; this one has more.')
   checkFraming(head)
 }
 

@@ -57,6 +57,12 @@ t.test('heads that are refused', async (t) => {
       head: { httpVersion: '1.0', rawHeaders: ['Transfer-Encoding', 'chunked'] },
       status: 400,
     },
+    { name: 'two Hosts', head: { rawHeaders: ['Host', 'h', 'host', 'h'] }, status: 400 },
+    {
+      name: 'two Hosts of a CONNECT',
+      head: { method: 'CONNECT', rawHeaders: ['Host', 'h', 'Host', 'other'] },
+      status: 400,
+    },
     { name: 'gzip, chunked', head: { rawHeaders: ['Transfer-Encoding', 'gzip, chunked'] }, status: 501 },
     {
       name: 'chunked, chunked',
