@@ -7,6 +7,7 @@
 
 import type { Socket } from 'node:net'
 import type { TunnelEnd } from '../events.ts'
+import { endInOrder, reset } from './reset.ts'
 
 export type RelayEnd = { readonly bytesUp: number; readonly bytesDown: number; readonly endedBy: TunnelEnd }
 
@@ -83,15 +84,16 @@ function carry(from: Socket, to: Socket, onEnd: () => void, onReset: () => void)
       onReset()
       // After its end all it had to say is on the way to `to`, and a reset would throw that away there.
       if (from.readableEnded) to.destroySoon()
-      else to.resetAndDestroy()
+      else reset(to)
     })
     from.on('close', () => {
-      if (!from.readableEnded && !to.destroyed) to.resetAndDestroy()
+      // One that was closed in good order (`cut`) may still be saying so.
+      if (!from.readableEnded && !to.destroyed && !to.writableEnded) reset(to)
       resolve()
     })
     if (from.destroyed) {
       onReset()
-      to.resetAndDestroy()
+      reset(to)
       return resolve()
     }
     if (from.readableEnded) {
@@ -107,6 +109,6 @@ function carry(from: Socket, to: Socket, onEnd: () => void, onReset: () => void)
  * @param isWhole  the other side has said all that it had to say, as far as we can know
  */
 function cut(socket: Socket, isWhole: boolean): void {
-  if (isWhole && socket.writableLength === 0) socket.destroy()
-  else socket.resetAndDestroy()
+  if (isWhole && socket.writableLength === 0) endInOrder(socket)
+  else reset(socket)
 }
