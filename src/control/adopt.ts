@@ -92,11 +92,11 @@ export function planRestrictions({ restrictions }: FleetContent, configured: rea
     .filter(({ id, source }) => source === 'config' && !configured.some((rule) => rule.id === id))
     .map(restrictionOf)
     .map((restriction): Step => ({ kind: 'restriction_removed', restriction }))
-  const changed = configured.flatMap((restriction): Step[] => {
+  const changed = configured.map(restrictionOf).flatMap((restriction): Step[] => {
     const there = restrictions.find(({ id }) => id === restriction.id)
     if (!there) return [{ kind: 'restriction_added', restriction, source: 'config' }]
     const from = restrictionOf(there)
-    if (there.source === 'config' && isSame(from, restrictionOf(restriction))) return []
+    if (there.source === 'config' && isSame(from, restriction)) return []
     return [{ kind: 'restriction_replaced', from, restriction, source: 'config' }]
   })
   return [...removed, ...changed]

@@ -73,7 +73,7 @@ export function makeRestrictionEdits({ fleet, pins, newId, changed }: Parts) {
       options: RuleOptions,
       asked: Asked<RestrictionRecord>,
     ): Promise<Outcome<RestrictionRecord>> {
-      const restriction = { ...given, id: given.id ?? newId() }
+      const restriction = restrictionOf({ ...given, id: given.id ?? newId() })
       return edit(options, asked, ({ restrictions, nowMs }) => {
         if (restrictions.some(({ id }) => id === restriction.id)) {
           throw new ControlError(
@@ -92,10 +92,11 @@ export function makeRestrictionEdits({ fleet, pins, newId, changed }: Parts) {
 
     /** @throws ControlError not_found, conflict (a rule of the configuration), names_nothing, lane_without_upstream */
     replace(
-      restriction: Restriction,
+      given: Restriction,
       options: RuleOptions,
       asked: Asked<RestrictionRecord>,
     ): Promise<Outcome<RestrictionRecord>> {
+      const restriction = restrictionOf(given)
       return edit(options, asked, ({ restrictions, nowMs }) => {
         const there = editable(restrictions, restriction.id)
         const { source, createdAtMs } = there

@@ -106,8 +106,8 @@ function upstreamOf(record: Upstream): Upstream {
   return { id, name, provider, state, host, port, egressIp, labels, ejected, quarantined, credentials }
 }
 
-/** Without dates and source. */
+/** Without dates and source, and in one spelling: a rule without targets does not speak of them. */
 export function restrictionOf(record: Restriction): Restriction {
-  const { id, kind, type, institution, upstreams, overflow } = record
-  return { id, kind, type, institution, upstreams, overflow }
+  const { id, kind, type, institution, upstreams, overflow, targets, report = false } = record
+  return { id, kind, type, institution, upstreams, overflow, ...(targets ? { targets, report } : {}) }
 }

@@ -8,8 +8,12 @@ import type { Lane, Restriction } from '../types.ts'
 
 const namedAtMost = 5
 
-/** @throws ControlError names_nothing */
-export function refuseNamingNothing({ id, upstreams: selector }: Restriction, { upstreams }: Content): void {
+/** A rule of kind `targets` ties its lanes to no upstream, on purpose. @throws ControlError names_nothing */
+export function refuseNamingNothing(
+  { id, kind, upstreams: selector }: Restriction,
+  { upstreams }: Content,
+): void {
+  if (kind === 'targets') return
   const unknown = unknownIds(selector, upstreams)
   if (unknown.length > 0) {
     throw new ControlError(

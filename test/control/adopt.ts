@@ -423,6 +423,7 @@ t.test('rules of the configuration come and go with it, those of operators stay'
   const rule = (id: string, ...ids: string[]): Restriction => {
     return { id, kind: 'deny', type: '*', institution: '*', upstreams: { ids }, overflow: false }
   }
+  const bank: Restriction = { ...rule('r', 'a'), targets: ['bank.example'], report: false }
   const stored = (rule: Restriction, source: 'config' | 'api'): RestrictionRecord => {
     return { ...rule, source, createdAtMs: 0, updatedAtMs: 0 }
   }
@@ -436,6 +437,27 @@ t.test('rules of the configuration come and go with it, those of operators stay'
       ['restriction_replaced r config'],
     ],
     ['one that is gone', [stored(rule('r', 'a'), 'config')], [], ['restriction_removed r']],
+    ['the same targets', [stored(bank, 'config')], [{ ...bank, targets: ['bank.example'] }], []],
+    [
+      'other targets',
+      [stored(bank, 'config')],
+      [{ ...bank, targets: ['bank.example', 'b.example'] }],
+      ['restriction_replaced r config'],
+    ],
+    [
+      'targets that are enforced now',
+      [stored({ ...bank, report: true }, 'config')],
+      [bank],
+      ['restriction_replaced r config'],
+    ],
+    ['targets that have come', [stored(rule('r', 'a'), 'config')], [bank], ['restriction_replaced r config']],
+    ['targets that are gone', [stored(bank, 'config')], [rule('r', 'a')], ['restriction_replaced r config']],
+    [
+      'none, in another spelling',
+      [stored(rule('r', 'a'), 'config')],
+      [{ ...rule('r', 'a'), targets: null, report: false }],
+      [],
+    ],
     ["an operator's", [stored(rule('r', 'a'), 'api')], [], []],
     [
       "an operator's, now in the configuration",

@@ -73,6 +73,25 @@ t.test('a rule is replaced in its place, and keeps the date of its making', asyn
   t.strictSame((await list())[0], answer)
 })
 
+t.test('a rule of kind targets needs no upstream, and what it says can be replaced', async (t) => {
+  const { edits, list } = await setUp(t)
+  const targets: Restriction = {
+    ...rule,
+    kind: 'targets',
+    upstreams: { ids: [] },
+    targets: ['bank.example'],
+    report: true,
+  }
+  const { answer } = await edits.add(targets, plain, operator)
+  t.match(answer, { ...targets, source: 'api' })
+  t.strictSame(await list(), [answer])
+  const { answer: enforced } = await edits.replace({ ...targets, report: false }, plain, operator)
+  t.match(enforced, { targets: ['bank.example'], report: false })
+  t.strictSame(await list(), [enforced])
+  const { answer: without } = await edits.replace({ ...rule, targets: null, report: false }, plain, operator)
+  t.strictSame(await list(), [without], 'a rule without targets does not speak of them')
+})
+
 t.test('a rule is removed', async (t) => {
   const { edits, list } = await setUp(t)
   await edits.add(rule, plain, operator)

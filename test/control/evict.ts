@@ -53,6 +53,15 @@ t.test('jobs that fit no longer are released, counted and written down; the othe
   t.equal(await world.evict(), false, 'and that was it')
 })
 
+t.test('a rule that says only what its lanes may reach evicts nobody', async (t) => {
+  const world = await setUp(t)
+  const targets = { kind: 'targets', upstreams: { ids: [] }, targets: ['bank.example'] } as const
+  await apply(world.records.store, ruleAdded('r', { institution: '*', ...targets }), asked)
+  await world.publisher.pass()
+  t.equal(await world.evict(), true)
+  t.same(await standing(world), all)
+})
+
 t.test('the end of an eviction that found nobody is written down too', async (t) => {
   const world = await setUp(t)
   const version = await apply(world.records.store, ruleAdded('r', { institution: 'nobody' }), asked)

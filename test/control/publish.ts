@@ -5,7 +5,7 @@ import { openMemoryStore } from '../../src/store/memory/memory.ts'
 import type { FleetContent, UpstreamRecord } from '../../src/store/records.ts'
 import type { Snapshots } from '../../src/store/store.ts'
 import { controlWorlds, life } from '../fixtures/control-under-test.ts'
-import { added, apply, changed, ruleAdded } from '../fixtures/records-under-test.ts'
+import { added, apply, changed, restriction, ruleAdded } from '../fixtures/records-under-test.ts'
 import { snapshot } from '../fixtures/snapshot.ts'
 import { drain, madeMs, upstreamRecord } from '../fixtures/upstream-records.ts'
 
@@ -60,10 +60,12 @@ async function setUp(t: Test) {
 const idsIn = async ({ current }: { current: Snapshots }) =>
   (await current.read())?.upstreams.map(({ id }) => id)
 
+const targets = { kind: 'targets', upstreams: { ids: [] }, targets: ['bank.example'], report: true } as const
+
 t.test('the records are published under their version, and only what gateways need', async (t) => {
   const { records, publisher, store, facts } = await setUp(t)
   t.equal(publisher.version, 0)
-  await apply(records, added('up-1'), added('up-2'), ruleAdded('r'))
+  await apply(records, added('up-1'), added('up-2'), ruleAdded('r'), ruleAdded('t', targets))
   await publisher.pass()
   const published = await store.current.read()
   t.equal(published?.version, 1)
@@ -83,6 +85,7 @@ t.test('the records are published under their version, and only what gateways ne
     'type',
     'upstreams',
   ])
+  t.strictSame(published?.restrictions[1], restriction('t', targets))
   t.equal(publisher.version, 1)
   t.match(publisher.upstream('up-2'), { id: 'up-2' })
   t.equal(publisher.upstream('up-9'), null)

@@ -31,6 +31,19 @@ t.test('a rule must select something that is there', async (t) => {
   }
 })
 
+t.test('a rule of kind targets selects nothing, on purpose', async (t) => {
+  const targets = rule({ ids: [] }, { id: 'only', kind: 'targets', targets: ['bank.example'] })
+  t.doesNotThrow(() => refuseNamingNothing(targets, fleet()))
+  t.doesNotThrow(() => refuseStranding([lane('payment')], fleet(), fleet(targets)))
+  const before = fleet(rule({ labels: { pool: 'p' } }, { id: 'only', kind: 'exclusive', type: 'payment' }))
+  t.doesNotThrow(() => refuseStranding([lane('payment'), lane('x')], before, fleet(targets)))
+  t.throws(
+    () => refuseNamingNothing(rule({ ids: ['x'] }, { kind: 'exclusive', targets: ['a.b'] }), fleet()),
+    { code: 'names_nothing' },
+    'an exclusive one still has to',
+  )
+})
+
 t.test('no lane in use may lose its last upstream', async (t) => {
   const all = rule({ ids: ['a', 'b', 'c'] })
   const payments = rule({ labels: { pool: 'p' } }, { id: 'only', kind: 'exclusive', type: 'payment' })

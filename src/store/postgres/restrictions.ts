@@ -13,6 +13,8 @@ export type RestrictionRow = {
   readonly institution: string
   readonly selector: UpstreamSelector
   readonly overflow: boolean
+  readonly targets: readonly string[] | null
+  readonly report: boolean
   readonly source: RestrictionSource
   readonly place: number
   readonly created_at: Date
@@ -42,6 +44,7 @@ export function restrictionRecord(row: RestrictionRow): RestrictionRecord {
     institution: row.institution,
     upstreams: row.selector,
     overflow: row.overflow,
+    ...(row.targets === null ? {} : { targets: row.targets, report: row.report }),
     source: row.source,
     createdAtMs: row.created_at.getTime(),
     updatedAtMs: row.updated_at.getTime(),
@@ -49,6 +52,9 @@ export function restrictionRecord(row: RestrictionRow): RestrictionRecord {
 }
 
 /** As add-restrictions.sql and replace-restrictions.sql read it. */
-export function restrictionRow({ upstreams, ...same }: Restriction, source: RestrictionSource) {
-  return { ...same, selector: upstreams, source }
+export function restrictionRow(
+  { upstreams, targets = null, report = false, ...same }: Restriction,
+  source: RestrictionSource,
+) {
+  return { ...same, selector: upstreams, targets, report, source }
 }

@@ -49,6 +49,13 @@ const before0007 = `
     ('one', 'vm-10.1', 'running')
   ) as rows (fleet, id, state)`
 
+const before0008 = (id: string) => `
+  insert into fleets (name) values ('one') on conflict do nothing;
+  insert into restrictions (
+    fleet, id, kind, type, institution, selector, overflow, source, created_at, updated_at
+  )
+  values ('one', '${id}', 'deny', 'payment', '*', '{"ids": ["a"]}', false, 'api', now(), now())`
+
 async function steps(db: Db): Promise<number[]> {
   return (await db.query<{ id: number }>('select id from steps order by id')).map(({ id }) => id)
 }
@@ -121,9 +128,35 @@ for (const [adapter, open] of Object.entries(adapters)) {
       t.match(await store.upstreams.read('vm-1'), { ...lived, state: 'deleted', stateSinceMs: gone })
       t.match(await store.upstreams.read('vm-1.3'), { ...lived, stateSinceMs: created })
       t.match(await store.fleet.head(), { version: 0, wantedSize: 4, configuredSize: null })
+      await migrate(db, ours)
       await apply(store, changed('vm-1.3', { state: 'draining' }), added('vm-1.4', { addedBy: 'control' }))
       t.match(await store.upstreams.read('vm-1.3'), { stateVersion: 1 })
     })
+
+    await t.test(
+      'restrictions of the time before targets have none; what an older program writes has none',
+      async (t) => {
+        const db = await open(t)
+        const ours = readMigrations(new URL('../../../src/store/postgres/migrations/', import.meta.url))
+        await migrate(db, ours.slice(0, 7))
+        await db.transaction(({ exec }) => exec(before0008('before')))
+        t.same(await migrate(db, ours.slice(0, 8)), ['0008_targets'])
+        await db.transaction(({ exec }) => exec(before0008('beside')))
+        const { restrictions } = makeRecordStore({ db, fleet: 'one' })
+        for (const id of ['before', 'beside']) {
+          const { createdAtMs, updatedAtMs, ...rule } = (await restrictions.read(id))!
+          t.strictSame(rule, {
+            id,
+            kind: 'deny',
+            type: 'payment',
+            institution: '*',
+            upstreams: { ids: ['a'] },
+            overflow: false,
+            source: 'api',
+          })
+        }
+      },
+    )
   })
 }
 

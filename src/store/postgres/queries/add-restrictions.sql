@@ -9,6 +9,8 @@ insert into restrictions (
   institution,
   selector,
   overflow,
+  targets,
+  report,
   source,
   created_at,
   updated_at
@@ -21,6 +23,8 @@ select
   added.institution,
   added.selector,
   added.overflow,
+  added.targets,
+  added.report,
   added.source,
   $3::timestamptz,
   $3::timestamptz
@@ -32,6 +36,8 @@ from jsonb_to_recordset($2::text::jsonb) as added (
   institution text,
   selector jsonb,
   overflow boolean,
+  targets jsonb,
+  report boolean,
   source text
 )
 order by added.position

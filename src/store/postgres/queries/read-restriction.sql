@@ -7,6 +7,8 @@ select
   institution,
   selector,
   overflow,
+  targets,
+  report,
   source,
   place,
   created_at,

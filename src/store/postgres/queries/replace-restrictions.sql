@@ -7,6 +7,8 @@ set
   institution = replaced.institution,
   selector = replaced.selector,
   overflow = replaced.overflow,
+  targets = replaced.targets,
+  report = replaced.report,
   source = replaced.source,
   updated_at = $3::timestamptz
 from jsonb_to_recordset($2::text::jsonb) as replaced (
@@ -16,6 +18,8 @@ from jsonb_to_recordset($2::text::jsonb) as replaced (
   institution text,
   selector jsonb,
   overflow boolean,
+  targets jsonb,
+  report boolean,
   source text
 )
 where restrictions.fleet = $1
