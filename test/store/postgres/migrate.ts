@@ -144,8 +144,8 @@ for (const [adapter, open] of Object.entries(adapters)) {
         await db.transaction(({ exec }) => exec(before0008('beside')))
         const { restrictions } = makeRecordStore({ db, fleet: 'one' })
         for (const id of ['before', 'beside']) {
-          const { createdAtMs, updatedAtMs, ...rule } = (await restrictions.read(id))!
-          t.strictSame(rule, {
+          const read = (await restrictions.read(id))!
+          t.strictSame(read, {
             id,
             kind: 'deny',
             type: 'payment',
@@ -153,6 +153,8 @@ for (const [adapter, open] of Object.entries(adapters)) {
             upstreams: { ids: ['a'] },
             overflow: false,
             source: 'api',
+            createdAtMs: read.createdAtMs,
+            updatedAtMs: read.updatedAtMs,
           })
         }
       },
