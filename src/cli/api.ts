@@ -113,6 +113,12 @@ export function makeApi({ url, token, timeoutMs }: { url: string; token: string 
       }
     },
 
+    /** A POST that changes nothing: whoever has no answer may simply ask again. */
+    async ask<T extends object>(path: string, knownBy: string, body: object): Promise<T> {
+      const sent = { method: 'POST', path, query: {}, knownBy, headers: {}, body }
+      return (await send(sent, AbortSignal.timeout(timeoutMs))) as T
+    },
+
     /** Repeats it with the same key where that may help, within the time of one call. */
     async change<T extends object>(change: Change): Promise<T> {
       const signal = AbortSignal.timeout(timeoutMs)

@@ -8,6 +8,7 @@ import { jobCommands } from './commands/jobs.ts'
 import { ledgerCommands } from './commands/ledger.ts'
 import { restrictionCommands } from './commands/restrictions.ts'
 import { syncCommands } from './commands/sync.ts'
+import { tokenCommands } from './commands/token.ts'
 import { upstreamLifeCommands } from './commands/upstream-life.ts'
 import { upstreamCommands } from './commands/upstreams.ts'
 
@@ -52,5 +53,6 @@ export const commands = [
   ...restrictionCommands,
   ...explainCommands,
   ...jobCommands,
+  ...tokenCommands,
   ...ledgerCommands,
 ]

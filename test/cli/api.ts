@@ -202,6 +202,15 @@ t.test('reading is not repeated, and leaves nothing open', async (t) => {
   t.equal(asked.length, 1)
 })
 
+t.test('what changes nothing is asked for once, without a key, and leaves nothing open', async (t) => {
+  const { api, asked } = await setUp(t, [json({ token: 'x' }, 201), resetting])
+  t.same(await api.ask('/v1/tokens', 'token', { job: '42' }), { token: 'x' })
+  t.match(asked[0], { method: 'POST', path: '/v1/tokens', body: { job: '42' } })
+  t.equal(asked[0]!.headers['idempotency-key'], undefined)
+  await t.rejects(api.ask('/v1/tokens', 'token', { job: '42' }), { failure: { unknownUnder: null } })
+  t.equal(asked.length, 2)
+})
+
 t.test('a job is released without a key while PostgreSQL is away', async (t) => {
   const release: Change = { ...change, method: 'DELETE', mayGoWithoutKey: true }
   const { api, asked } = await setUp(t, [

@@ -77,6 +77,7 @@ const lines: { readonly [name: string]: string } = {
   'jobs release': 'x',
   'jobs report': 'x --outcome blocked',
   'jobs reports': 'x --limit 2',
+  token: '--job 42 --type a --institution b --ttl 2h',
   'ledger list': '--about x --limit 2|--all',
   'ledger show': '7',
   'ledger verify': '',
@@ -151,7 +152,7 @@ function anything(response: ServerResponse, { path, method }: Asked): void {
   const answers = { evicting: query.has('evict'), ok: true, entries: 7, eligible: [], refused: [] }
   const fleet = { wanted: 5, states: { provisioning: 0, running: 5, draining: 0, deleting: 0, failed: 0 } }
   const report = { pass: 'p', outcome: 'done', problems: [], corrected: [], left: [] }
-  const row = { ...rule, ...upstream, ...answers, ...fleet, ...report, version: 7, steps }
+  const row = { ...rule, ...upstream, ...answers, ...fleet, ...report, token: 't', version: 7, steps }
   const limit = Number(query.get('limit') ?? 0)
   const items = Array(Math.min(limit, 3)).fill({ ...row, version: 8 })
   const page = { items, next: query.has('after') ? null : 'more' }
