@@ -326,7 +326,14 @@ t.test('every file of the main parts has its test at the same path', async (t) =
 })
 
 t.test('every test has its file at the same path', async (t) => {
-  const apart = ['test/bench/', 'test/integration/', 'test/fixtures/', 'test/run/', 'test/run.ts']
+  const apart = [
+    'test/bench/',
+    'test/integration/',
+    'test/fixtures/',
+    'test/run/',
+    'test/fuzz/',
+    'test/run.ts',
+  ]
   for (const test of tests.filter((test) => !apart.some((place) => isIn(test, place)))) {
     const file = test.replace(/^test/, 'src')
     const isPaired = sources.includes(file) || sources.includes(file.replace(/\.ts$/, '.cjs'))

@@ -43,7 +43,8 @@ export async function dial(upstream: Upstream, target: Target, limits: DialLimit
   }
 }
 
-function connectHead(authority: string, credentials: string | null): string {
+/** What an upstream is asked. */
+export function connectHead(authority: string, credentials: string | null): string {
   const authorization = credentials
     ? `Proxy-Authorization: Basic ${Buffer.from(credentials).toString('base64')}\r\n`
     : ''
