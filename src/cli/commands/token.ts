@@ -13,8 +13,8 @@ const token = command({
     'Prints the token and nothing else. It is the password of the proxy URL, and names the job by itself:',
     '  TOKEN=$(lanekeeper token --job 42)',
     '  HTTPS_PROXY=http://job=42:$TOKEN@gateway:3128',
-    'It cannot be called back: it ends with its time, or with the key that signed it (gateway.tokenKeys, which must be',
-    'set). It says the type and the institution too; a job that has them needs a token that says them.',
+    'What it does not say, such as the type, cannot be said beside it. It cannot be called back: it ends with its time, or',
+    'with the key that signed it (gateway.tokenKeys, which must be set).',
   ],
   args: {},
   flags: {
