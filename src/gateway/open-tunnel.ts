@@ -62,7 +62,7 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
     signal: AbortSignal,
     admit: () => void = () => {},
   ): Promise<StandingTunnel> {
-    const addresses = await findTarget(target, job)
+    const addresses = await whileThere(findTarget(target, job), signal)
     const checkPinned = laneTargets.afterPinning(target)
     admit()
     const startedMs = now()
@@ -154,6 +154,16 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
   }
 
   return openTunnel
+}
+
+/** Who leaves waits no longer; others may share what it waited for. */
+function whileThere<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(signal.reason)
+    if (signal.aborted) leave()
+    signal.addEventListener('abort', leave, { once: true })
+    answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
+  })
 }
 
 function isBlamed(error: unknown): error is GatewayError {

@@ -40,7 +40,7 @@ const blamed = (upstream: string) =>
 type Options = {
   store?: TrafficStore
   gatewayId?: string
-  found?: () => readonly Target[]
+  found?: () => readonly Target[] | Promise<readonly Target[]>
   dial?: typeof dial
   maxTunnels?: number
   replyTimeoutMs?: number
@@ -367,6 +367,16 @@ t.test('a client that leaves', async (t) => {
   t.test('before anything costs nothing', async (t) => {
     const { open, dials, store } = await setUp(t, [establishing()])
     await t.rejects(open('job-1', AbortSignal.abort(reason)), reason)
+    t.equal(dials(), 0)
+    t.equal(await store.pins.read('job-1'), null)
+  })
+
+  t.test('while its target is looked for waits no longer', async (t) => {
+    const left = new AbortController()
+    const { open, dials, store } = await setUp(t, [establishing()], { found: () => new Promise(() => {}) })
+    const opening = open('job-1', left.signal)
+    left.abort(reason)
+    await t.rejects(opening, reason)
     t.equal(dials(), 0)
     t.equal(await store.pins.read('job-1'), null)
   })
