@@ -10,7 +10,7 @@ import {
   count,
   flag,
   origins,
-  ruleFields,
+  ruleShape,
   text,
   textOrNull,
   time,
@@ -64,16 +64,15 @@ const newUpstream = closed({
   addedBy: origin,
 })
 const source = oneOf('config', 'api')
-const rule = closed(ruleFields)
 const size = nullable(count)
 
 const stepShape = Type.Union([
   closed({ kind: Type.Literal('upstream_added'), upstream: newUpstream }),
   closed({ kind: Type.Literal('upstream_changed'), id: text, from: upstreamFields, to: upstreamFields }),
   closed({ kind: Type.Literal('upstream_deleted'), id: text, by: origin }),
-  closed({ kind: Type.Literal('restriction_added'), restriction: rule, source }),
-  closed({ kind: Type.Literal('restriction_replaced'), from: rule, restriction: rule, source }),
-  closed({ kind: Type.Literal('restriction_removed'), restriction: rule }),
+  closed({ kind: Type.Literal('restriction_added'), restriction: ruleShape, source }),
+  closed({ kind: Type.Literal('restriction_replaced'), from: ruleShape, restriction: ruleShape, source }),
+  closed({ kind: Type.Literal('restriction_removed'), restriction: ruleShape }),
   closed({ kind: Type.Literal('eviction_asked') }),
   closed({ kind: Type.Literal('jobs_evicted'), asked: version, jobs: count }),
   closed({ kind: Type.Literal('size_wanted'), from: size, to: size, configured: size }),

@@ -4,7 +4,7 @@ import type { RestrictionRecord } from '../store/records.ts'
 import type { RestrictionShape } from './shapes.ts'
 
 export function presentRestriction(record: RestrictionRecord): RestrictionShape {
-  const { id, kind, type, institution, upstreams, overflow, source } = record
+  const { id, kind, type, institution, upstreams, overflow, targets = null, report = false, source } = record
   return {
     id,
     kind,
@@ -12,6 +12,8 @@ export function presentRestriction(record: RestrictionRecord): RestrictionShape 
     institution,
     upstreams,
     overflow,
+    targets,
+    report,
     source,
     createdAt: new Date(record.createdAtMs).toISOString(),
     updatedAt: new Date(record.updatedAtMs).toISOString(),

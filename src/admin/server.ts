@@ -34,8 +34,8 @@ type Parts = AdminTokens & {
   readonly failed?: (error: unknown) => void
 }
 
-/** A restriction may name 1,000 upstreams by ids of 128 characters. */
-const maxBodyBytes = 256 * 1024
+/** A restriction may name 1,000 upstreams by ids of 128 characters, and 1,000 targets by names of 253. */
+const maxBodyBytes = 512 * 1024
 /** Until the last byte of a request is there. */
 const maxRequestMs = 30_000
 

@@ -16,6 +16,14 @@ export function closed<T extends TProperties>(properties: T, options: { descript
   return Type.Object(properties, { additionalProperties: false, ...options })
 }
 
+function patternsOrNull(description: string) {
+  return Type.Unsafe<readonly string[] | null>({
+    type: ['array', 'null'],
+    items: { type: 'string' },
+    description,
+  })
+}
+
 /** Who brought an upstream into the fleet, or takes it out. */
 export const origins = ['operator', 'provider', 'control'] as const
 export const port = Type.Integer({ minimum: 1, maximum: 65_535 })
@@ -85,8 +93,20 @@ export const ruleFields = {
   upstreams: selectorShape,
   overflow: flag,
 }
+const targetsShape = patternsOrNull(
+  'what the lanes may reach: names, *.names, addresses and CIDRs; null: anything',
+)
+const reportShown = Type.Boolean({ description: 'what targets would refuse is only told in the log' })
+/** As the ledger has it: a rule without targets does not speak of them. */
+export const ruleShape = closed({
+  ...ruleFields,
+  targets: Type.Optional(targetsShape),
+  report: Type.Optional(reportShown),
+})
 export const restrictionShape = closed({
   ...ruleFields,
+  targets: targetsShape,
+  report: reportShown,
   source: oneOf('config', 'api'),
   createdAt: time,
   updatedAt: time,
@@ -109,6 +129,14 @@ export const explanationShape = closed({
   version,
   eligible: Type.Array(text, { description: 'upstreams, in the order of the lane' }),
   refused: Type.Array(closed({ upstream: text, reason: text, restriction: textOrNull })),
+  targets: closed(
+    {
+      allowed: patternsOrNull('all that its jobs may reach; null: anything'),
+      reported: patternsOrNull('anything else is told in the log, and let through; null: nothing is'),
+      restrictions: Type.Array(text, { description: 'the ids of the rules that say so' }),
+    },
+    { description: 'beside what gateways refuse to everybody' },
+  ),
 })
 
 export const jobShape = closed({

@@ -1,10 +1,11 @@
-// Which upstreams a lane may use, in its order, and why not the others: by the snapshot that gateways decide by, and
-// with the function that they use.
+// Which upstreams a lane may use, in its order, why not the others, and what it may reach: by the snapshot that gateways
+// decide by, and with the functions that they use.
 
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { GatewayError } from '../../errors.ts'
 import { eligible } from '../../routing/restrictions.ts'
+import { makeTargetRules } from '../../routing/target-rules.ts'
 import type { ControlParts } from '../control-parts.ts'
 import { laneWord } from '../grammar.ts'
 import { reading } from '../operation.ts'
@@ -19,7 +20,8 @@ export function addExplain(app: FastifyInstance, { snapshot }: Pick<ControlParts
     {
       schema: reading({
         tag: 'explain',
-        summary: 'Upstreams that jobs of a lane may be pinned to, and why not to the others',
+        summary:
+          'Upstreams that jobs of a lane may be pinned to, why not to the others, and what they may reach',
         query,
         answer: 'Explanation',
       }),
@@ -27,8 +29,10 @@ export function addExplain(app: FastifyInstance, { snapshot }: Pick<ControlParts
     async ({ query: { type = '*', institution = '*' } }) => {
       const published = await snapshot()
       if (!published) throw new GatewayError('no_upstream', { detail: 'No fleet has been published yet.' })
-      const { eligible: left, refused } = eligible({ type, institution }, published)
-      return { type, institution, version: published.version, eligible: left.map(({ id }) => id), refused }
+      const lane = { type, institution }
+      const { eligible: left, refused } = eligible(lane, published)
+      const targets = makeTargetRules(published.restrictions).about(lane)
+      return { ...lane, version: published.version, eligible: left.map(({ id }) => id), refused, targets }
     },
   )
 }

@@ -1,9 +1,10 @@
-// Restrictions: rules that tie lanes to upstreams (design 6).
+// Restrictions: rules that tie lanes to upstreams, and to targets (design 6).
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { ControlError } from '../../errors.ts'
 import type { Outcome, RestrictionRecord } from '../../store/records.ts'
+import { targetPatternOf } from '../../target-pattern.ts'
 import { restrictionKinds, type Restriction, type UpstreamSelector } from '../../types.ts'
 import type { Asked, ControlParts, RestrictionOptions } from '../control-parts.ts'
 import { id, labels, laneWord, oneOf, yesOrNo } from '../grammar.ts'
@@ -29,13 +30,26 @@ const selector = Type.Unsafe<UpstreamSelector>(
     { description: selectorText },
   ),
 )
+const maxTargets = 1000
+const targetText = 'a name, *.name for every name below it, an address or a CIDR'
+const targets = Type.Unsafe<readonly string[] | null>({
+  type: ['array', 'null'],
+  items: Type.String({ maxLength: 256, description: targetText }),
+  minItems: 1,
+  maxItems: maxTargets,
+  description: `a list of 1 to ${maxTargets} targets, each ${targetText}; null: anything`,
+})
 const restrictionBody = closed({
   id: Type.Optional(id),
   kind: oneOf(...restrictionKinds),
   type: Type.Optional(laneWord),
   institution: Type.Optional(laneWord),
-  upstreams: selector,
+  upstreams: Type.Optional(selector),
   overflow: Type.Optional(Type.Boolean({ description: 'true or false; true goes with kind exclusive only' })),
+  targets: Type.Optional(targets),
+  report: Type.Optional(
+    Type.Boolean({ description: 'true or false; true: what targets would refuse is only told in the log' }),
+  ),
 })
 type Body = Static<typeof restrictionBody>
 
@@ -154,8 +168,43 @@ function readOptions({ force, evict }: OptionsQuery): RestrictionOptions {
   return { force: force === 'true', evict: evict === 'true' }
 }
 
-function readRule({ kind, type = '*', institution = '*', upstreams, overflow = false }: Body) {
-  if (kind === 'deny' && overflow)
-    throw new ControlError('bad_request', 'Field "overflow" must be false or left out with kind deny.')
+/** What a field may be beside another is said here, the rest by the schema. @throws ControlError bad_request */
+function readRule({
+  kind,
+  type = '*',
+  institution = '*',
+  overflow = false,
+  report = false,
+  ...given
+}: Body): Omit<Restriction, 'id'> {
+  if (kind !== 'exclusive' && overflow)
+    throw badField('overflow', `must be false or left out with kind ${kind}`)
+  const upstreams = readSelector(kind, given.upstreams)
+  const targets = readTargets(kind, given.targets ?? null)
+  if (targets) return { kind, type, institution, upstreams, overflow, targets, report }
+  if (report) throw badField('report', 'must be false or left out without targets')
   return { kind, type, institution, upstreams, overflow }
+}
+
+/** A rule that says only what its lanes may reach ties them to no upstream. */
+function readSelector(kind: Body['kind'], given: UpstreamSelector | undefined): UpstreamSelector {
+  if (kind !== 'targets' && given) return given
+  if (kind !== 'targets') throw badField('upstreams', `must be ${selectorText} with kind ${kind}`)
+  if (given) throw badField('upstreams', 'must be left out with kind targets')
+  return { ids: [] }
+}
+
+function readTargets(kind: Body['kind'], given: readonly string[] | null): readonly string[] | null {
+  if (kind === 'targets' && !given) throw badField('targets', 'must be a list with kind targets')
+  if (kind === 'deny' && given) throw badField('targets', 'must be null or left out with kind deny')
+  if (!given) return null
+  return given.map((text, index) => {
+    const pattern = targetPatternOf(text)
+    if (pattern !== null) return pattern
+    throw badField(`targets.${index}`, `must be ${targetText} (a name in Unicode by its xn-- form)`)
+  })
+}
+
+function badField(field: string, problem: string): ControlError {
+  return new ControlError('bad_request', `Field "${field}" ${problem}.`)
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { GatewayError } from '../../../src/errors.ts'
-import type { Snapshot } from '../../../src/types.ts'
+import type { Restriction, Snapshot } from '../../../src/types.ts'
 import { makeAdmin } from '../../fixtures/admin.ts'
 import { makeControl } from '../../fixtures/admin-control.ts'
 import { snapshot, upstream } from '../../fixtures/snapshot.ts'
@@ -34,7 +34,32 @@ t.test('a lane is explained as gateways decide it', async (t) => {
       { upstream: 'up-2', reason: 'lane_kept_elsewhere', restriction: 'payments' },
       { upstream: 'up-3', reason: 'lane_kept_elsewhere', restriction: 'payments' },
     ],
+    targets: { allowed: null, reported: null, restrictions: [] },
   })
+})
+
+t.test('what a lane may reach, and what would be refused', async (t) => {
+  const rule = (id: string, type: string, more: Partial<Restriction>): Restriction => {
+    return { id, kind: 'targets', type, institution: '*', upstreams: { ids: [] }, overflow: false, ...more }
+  }
+  const restrictions = [
+    rule('bank', 'payment', { targets: ['bank.example', '203.0.113.0/24'] }),
+    rule('soon', '*', { targets: ['*.example'], report: true }),
+  ]
+  const known = { ...published, restrictions }
+  const { app } = makeAdmin(t, { control: makeControl({ snapshot: async () => known }).control })
+  const rows: [query: string, targets: object][] = [
+    [
+      '?type=payment',
+      { allowed: ['bank.example', '203.0.113.0/24'], reported: null, restrictions: ['bank'] },
+    ],
+    ['?type=statement', { allowed: null, reported: ['*.example'], restrictions: ['soon'] }],
+  ]
+  for (const [query, targets] of rows) {
+    const { eligible, targets: told } = (await app.inject({ url: `/v1/explain${query}` })).json()
+    t.strictSame(told, targets, query)
+    t.same([...eligible].sort(), ['up-1', 'up-2'], 'and no upstream is taken from it')
+  }
 })
 
 t.test('jobs that say neither are in lane *:*', async (t) => {

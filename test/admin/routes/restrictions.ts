@@ -12,6 +12,8 @@ const shape = {
   institution: '*',
   upstreams: { labels: { pool: 'a' } },
   overflow: false,
+  targets: null,
+  report: false,
   source: 'api',
   createdAt: '2026-01-01T00:00:00.000Z',
   updatedAt: '2026-01-02T00:00:00.000Z',
@@ -76,6 +78,27 @@ t.test('adding and replacing', async (t) => {
       ['?evict=true&force=false', said, { ...whole, id: null }, { force: false, evict: true }],
       ['', full, { ...full, id: null }, no],
       ['', { ...said, kind: 'deny', overflow: false }, { ...whole, kind: 'deny', id: null }, no],
+      [
+        '',
+        { kind: 'targets', ...lane, targets: ['*.Bank.example.', '2001:DB8::/32'] },
+        {
+          kind: 'targets',
+          ...lane,
+          upstreams: { ids: [] },
+          overflow: false,
+          targets: ['*.bank.example', '2001:db8::/32'],
+          report: false,
+          id: null,
+        },
+        no,
+      ],
+      [
+        '',
+        { ...full, targets: ['203.0.113.7'], report: true },
+        { ...full, targets: ['203.0.113.7'], report: true, id: null },
+        no,
+      ],
+      ['', { ...said, targets: null, report: false }, { ...whole, id: null }, no],
     ]
     for (const [query, payload, given, options] of rows) {
       const answer = await app.inject({ method: 'POST', url: `/v1/restrictions${query}`, payload })
@@ -94,11 +117,47 @@ t.test('adding and replacing', async (t) => {
     t.equal((await app.inject({ method: 'POST', url: '/v1/restrictions', payload: more })).statusCode, 400)
   })
 
+  t.test('a thousand targets by the longest names, beside a thousand upstreams', async (t) => {
+    const ids = Array.from({ length: 1000 }, (_, n) => `${n}-`.padEnd(128, 'x'))
+    const name = `${'x'.repeat(61)}.`.repeat(4).slice(0, 243)
+    const targets = Array.from({ length: 1000 }, (_, n) => `*.n${String(n).padStart(8, '0')}.${name}`)
+    t.equal(targets[0]!.length, 255)
+    const payload = { ...said, upstreams: { ids }, targets }
+    t.equal((await app.inject({ method: 'POST', url: '/v1/restrictions', payload })).statusCode, 201)
+    t.match(calls.pop()?.given, [{ targets }])
+    const more = { ...said, targets: [...targets, 'one.more'] }
+    t.equal((await app.inject({ method: 'POST', url: '/v1/restrictions', payload: more })).statusCode, 400)
+  })
+
+  t.test('says which target is none', async (t) => {
+    const payload = { kind: 'targets', targets: ['bank.example', 'https://bank.example'] }
+    const { status, detail } = (await app.inject({ method: 'POST', url: '/v1/restrictions', payload })).json()
+    t.equal(status, 400)
+    t.match(
+      detail,
+      /^Field "targets\.1" must be a name, \*\.name for every name below it, an address or a CIDR/,
+    )
+    t.notMatch(detail, /https/)
+  })
+
   t.test('refuses what no rule can say', async (t) => {
     const wrong: { [why: string]: object } = {
       'another kind': { ...said, kind: 'allow' },
       'no kind': { upstreams: said.upstreams },
       'a deny that overflows': { ...said, kind: 'deny', overflow: true },
+      'no upstreams with kind exclusive': { kind: 'exclusive' },
+      'no upstreams with kind deny': { kind: 'deny' },
+      'upstreams with kind targets': { ...said, kind: 'targets', targets: ['a.b'] },
+      'kind targets without targets': { kind: 'targets' },
+      'kind targets with null': { kind: 'targets', targets: null },
+      'kind targets that overflows': { kind: 'targets', targets: ['a.b'], overflow: true },
+      'no targets at all': { kind: 'targets', targets: [] },
+      'a target that is none': { kind: 'targets', targets: ['a.b', '*'] },
+      'a target that is no text': { kind: 'targets', targets: [7] },
+      'a target too long': { kind: 'targets', targets: ['a.'.repeat(200)] },
+      'targets that are no list': { kind: 'targets', targets: 'a.b' },
+      'a deny with targets': { ...said, kind: 'deny', targets: ['a.b'] },
+      'report without targets': { ...said, report: true },
       'both selectors': { ...said, upstreams: { ids: ['a'], labels: { a: 'b' } } },
       'no selector': { ...said, upstreams: {} },
       'no ids': { ...said, upstreams: { ids: [] } },
