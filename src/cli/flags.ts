@@ -112,6 +112,11 @@ export const list: Reader<readonly string[]> = (found) => {
   return items.includes('') ? refuse('a list such as a,b', found) : items
 }
 
+/** `a`, `b` or `a,b`, as often as given. @returns null where none was given */
+export function lists(words: readonly string[]): readonly string[] | null {
+  return words.length === 0 ? null : words.flatMap(list)
+}
+
 /** `k=v`, each given apart. @returns null where none was given */
 export function labels(words: readonly string[]): { readonly [label: string]: string } | null {
   const entries = words.map((found): [string, string] => {

@@ -65,6 +65,9 @@ export type Restriction = {
   readonly institution: string
   readonly upstreams: Selector
   readonly overflow: boolean
+  /** Null, or missing from an older server: anything. */
+  readonly targets?: readonly string[] | null
+  readonly report?: boolean
   readonly source: string
 }
 
@@ -82,6 +85,12 @@ export type Explanation = {
     readonly reason: string
     readonly restriction: string | null
   }[]
+  /** Missing from an older server. */
+  readonly targets?: {
+    readonly allowed: readonly string[] | null
+    readonly reported: readonly string[] | null
+    readonly restrictions: readonly string[]
+  }
 }
 
 export type Step = { readonly kind: string; readonly [field: string]: unknown }

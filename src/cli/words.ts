@@ -34,9 +34,23 @@ export function selectorOf(selector: Selector): string {
   return cell('ids' in selector ? selector.ids : selector.labels)
 }
 
-/** `exclusive payment/bank-a on pool=payments, with overflow` */
-export function ruleOf({ kind, type, institution, upstreams, overflow }: Restriction): string {
-  return `${kind} ${laneOf({ type, institution })} on ${selectorOf(upstreams)}${overflow ? ', with overflow' : ''}`
+const targetsShown = 3
+
+/** `bank.example,*.bank.example`, `a,b,c and 7 more, report only`; null for any. `show` tells them all. */
+export function targetsOf({ targets, report }: Pick<Restriction, 'targets' | 'report'>): string | null {
+  if (!targets) return null
+  const more = targets.length - targetsShown
+  const shown = `${cell(targets.slice(0, targetsShown))}${more > 0 ? ` and ${more} more` : ''}`
+  return `${shown}${report ? ', report only' : ''}`
+}
+
+/** `exclusive payment/bank-a on pool=payments, with overflow`, `targets payment/* to *.bank.example` */
+export function ruleOf(rule: Restriction): string {
+  const { kind, upstreams, overflow } = rule
+  const on = kind === 'targets' ? '' : ` on ${selectorOf(upstreams)}${overflow ? ', with overflow' : ''}`
+  const targets = targetsOf(rule)
+  const to = targets === null ? '' : `${on === '' ? '' : ','} to ${targets}`
+  return `${kind} ${laneOf(rule)}${on}${to}`
 }
 
 export function laneOf({ type, institution }: { type: string | null; institution: string | null }): string {

@@ -68,9 +68,9 @@ const lines: { readonly [name: string]: string } = {
   'restrictions list': '--limit 2|--all',
   'restrictions show': 'x',
   'restrictions add':
-    '--kind deny --type a --institution b --ids c --overflow --id d --force --evict --wait|--kind deny --label k=v',
+    '--kind deny --type a --institution b --ids c --overflow --id d --force --evict --wait|--kind deny --label k=v|--kind targets --target a.b --report',
   'restrictions replace':
-    'x --kind deny --type a --institution b --ids c --overflow --force --evict --wait|x --kind deny --label k=v',
+    'x --kind deny --type a --institution b --ids c --overflow --force --evict --wait|x --kind deny --label k=v|x --kind targets --target a.b --report',
   'restrictions remove': 'x --force --evict --wait',
   explain: '--type a --institution b',
   'jobs show': 'x',

@@ -72,6 +72,13 @@ t.test('an argument that takes several takes each once', (t) => {
   t.end()
 })
 
+t.test('a list may come in parts', (t) => {
+  t.strictSame(flags.lists([]), null)
+  t.strictSame(flags.lists(['a', 'b, c', 'd']), ['a', 'b', 'c', 'd'])
+  t.throws(() => flags.lists(['a', 'b,']), /a list such as a,b, found "b,"/)
+  t.end()
+})
+
 t.test('labels come one by one', (t) => {
   t.strictSame(flags.labels([]), null)
   t.strictSame(flags.labels(['pool=cl', 'note=a=b', 'empty=']), { pool: 'cl', note: 'a=b', empty: '' })

@@ -1,6 +1,16 @@
 import t from 'tap'
 import type { Step, Upstream } from '../../src/cli/shapes.ts'
-import { addressOf, laneOf, reasonOf, ruleOf, selectorOf, stateOf, stepOf } from '../../src/cli/words.ts'
+import type { Restriction } from '../../src/cli/shapes.ts'
+import {
+  addressOf,
+  laneOf,
+  reasonOf,
+  ruleOf,
+  selectorOf,
+  stateOf,
+  stepOf,
+  targetsOf,
+} from '../../src/cli/words.ts'
 
 const rule = {
   id: 'cl-only',
@@ -111,6 +121,30 @@ t.test('states, addresses, lanes and rules', (t) => {
   t.equal(laneOf({ type: null, institution: 'bank-a' }), '*/bank-a')
   t.equal(selectorOf({ ids: ['a', 'b'] }), 'a,b')
   t.equal(ruleOf(rule), 'exclusive payment/* on pool=cl,zone=a')
+  t.end()
+})
+
+t.test('what a rule says of targets', (t) => {
+  const targets = ['bank.example', '*.bank.example', '203.0.113.0/24', 'b.example', 'c.example']
+  const only = {
+    ...rule,
+    kind: 'targets',
+    upstreams: { ids: [] },
+    targets: targets.slice(0, 2),
+    report: false,
+  }
+  const rows: [said: Partial<Restriction>, words: string][] = [
+    [{ ...only }, 'targets payment/* to bank.example,*.bank.example'],
+    [{ ...only, report: true }, 'targets payment/* to bank.example,*.bank.example, report only'],
+    [{ ...only, targets }, 'targets payment/* to bank.example,*.bank.example,203.0.113.0/24 and 2 more'],
+    [
+      { targets: ['bank.example'], overflow: true },
+      'exclusive payment/* on pool=cl,zone=a, with overflow, to bank.example',
+    ],
+    [{ targets: null, report: false }, 'exclusive payment/* on pool=cl,zone=a'],
+  ]
+  for (const [said, words] of rows) t.equal(ruleOf({ ...rule, ...said }), words, words)
+  t.equal(targetsOf({}), null, 'of an older server')
   t.end()
 })
 

@@ -1,4 +1,4 @@
-// lanekeeper explain: which upstreams serve a lane, in which order, and why not the others.
+// lanekeeper explain: which upstreams serve a lane, in which order, why not the others, and what it may reach.
 
 import { command } from '../command.ts'
 import { option, text } from '../flags.ts'
@@ -9,7 +9,7 @@ import { apiFlags, tell, withApi } from '../with-api.ts'
 
 const explain = command({
   name: 'explain',
-  does: 'say which upstreams serve a lane, in order, and why not the others',
+  does: 'say which upstreams serve a lane, in order, why not the others, and what it may reach',
   about: ['Without --type or --institution: as for a job that names none.'],
   args: {},
   flags: {
@@ -29,7 +29,7 @@ const explain = command({
 export const explainCommands = [explain]
 
 /** Pure. */
-export function inWords({ type, institution, version, eligible, refused }: Explanation): string {
+export function inWords({ type, institution, version, eligible, refused, targets }: Explanation): string {
   const serving =
     eligible.length === 0
       ? ['No upstream may serve it; a job gets 503 no_upstream.']
@@ -56,7 +56,19 @@ export function inWords({ type, institution, version, eligible, refused }: Expla
     '',
     ...serving,
     ...others,
+    ...targetsInWords(targets),
   ].join('\n')
+}
+
+/** Nothing where any target may be reached. */
+function targetsInWords(targets: Explanation['targets']): string[] {
+  const patterns = targets?.allowed ?? targets?.reported
+  if (!targets || !patterns) return []
+  const [what, rest] = targets.allowed
+    ? ['May reach', 'and nothing else']
+    : ['Expected to reach', 'anything else is only reported']
+  const rules = targets.restrictions.map(plain).join(', ')
+  return ['', `${what} (${rules}), ${rest}:`, ...patterns.map((pattern) => `  ${plain(pattern)}`)]
 }
 
 function indented(lines: string): string {

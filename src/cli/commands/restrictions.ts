@@ -1,4 +1,4 @@
-// lanekeeper restrictions ...: the rules that tie lanes to upstreams.
+// lanekeeper restrictions ...: the rules that tie lanes to upstreams, and to targets.
 
 import type { Api, Change } from '../api.ts'
 import { command, type Surroundings } from '../command.ts'
@@ -8,6 +8,7 @@ import {
   id,
   labels,
   list,
+  lists,
   oneOf,
   option,
   repeatable,
@@ -18,7 +19,7 @@ import {
 } from '../flags.ts'
 import type { Restriction, RuleChange } from '../shapes.ts'
 import { cell, count, record } from '../table.ts'
-import { ruleOf, selectorOf } from '../words.ts'
+import { ruleOf, selectorOf, targetsOf } from '../words.ts'
 import {
   apiFlags,
   author,
@@ -38,9 +39,9 @@ const lane = word(/^\S{1,64}$/, 'a word without spaces, or * for any')
 
 const ruleFlags = {
   kind: required(
-    'exclusive|deny',
-    'exclusive: these upstreams and lanes are for each other; deny: keep them apart',
-    oneOf('exclusive', 'deny'),
+    'exclusive|deny|targets',
+    'exclusive: these upstreams and lanes are for each other; deny: keep them apart; targets: only say what the lanes reach',
+    oneOf('exclusive', 'deny', 'targets'),
   ),
   type: option('type', 'the job type of the lanes; any unless given', lane),
   institution: option('code', 'the institution of the lanes; any unless given', lane),
@@ -50,6 +51,12 @@ const ruleFlags = {
     'the upstreams by a label, later ones too; all that are given must be there',
     labels,
   ),
+  target: repeatable(
+    'pattern',
+    'all that the lanes may reach: a name, *.name for what is below it, an address or a CIDR; as often as needed',
+    lists,
+  ),
+  report: toggle('with --target: only tell in the log what would be refused'),
   overflow: toggle('exclusive only: lanes may use the rest while none of these is running and healthy'),
 }
 
@@ -66,6 +73,7 @@ const view: ListView<Restriction> = {
     { title: 'TYPE', of: (rule) => rule.type },
     { title: 'INSTITUTION', of: (rule) => rule.institution },
     { title: 'UPSTREAMS', of: (rule) => selectorOf(rule.upstreams) },
+    { title: 'TARGETS', of: targetsOf },
     { title: 'OVERFLOW', of: (rule) => rule.overflow },
     { title: 'SOURCE', of: (rule) => rule.source },
   ],
@@ -96,10 +104,12 @@ const show = command({
 
 const add = command({
   name: 'restrictions add',
-  does: 'tie lanes to upstreams (exclusive), or keep them apart (deny)',
+  does: 'tie lanes to upstreams (exclusive) or to targets (targets), or keep them apart (deny)',
   about: [
     'A lane is a job type and an institution. Refused (exit code 4) where the rule selects no upstream, or would leave a',
     'lane in use without any. Jobs that are pinned already stay where they are, unless --evict releases them.',
+    'Lanes with --target reach nothing else: an address only where it is listed itself, a name whatever it resolves to.',
+    'A job that never says its type is in lane */*, which a rule with --type does not match: only a token holds it.',
   ],
   args: {},
   flags: {
@@ -113,6 +123,7 @@ const add = command({
     'lanekeeper restrictions add --kind exclusive --type payment --institution bank-a --label pool=payments-cl --id cl-only',
     'lanekeeper restrictions add --kind exclusive --institution bank-b --ids up-1,up-2 --overflow --force',
     'lanekeeper restrictions add --kind deny --institution bank-a --ids up-3 --evict --wait --reason "blocked there"',
+    "lanekeeper restrictions add --kind targets --type payment --institution bank-a --target '*.bank-a.example' --report",
   ],
   exits: forceExits,
   contradiction: (flags) => selectorProblem(flags) ?? waitProblem(flags),
@@ -134,6 +145,7 @@ const replace = command({
   examples: [
     'lanekeeper restrictions replace cl-only --kind exclusive --type payment --label pool=payments-cl --label zone=a',
     'lanekeeper restrictions replace cl-only --kind exclusive --institution bank-a --ids up-1 --overflow --force --evict --wait',
+    "lanekeeper restrictions replace bank-a --kind targets --institution bank-a --target '*.bank-a.example' --report",
   ],
   exits: forceExits,
   contradiction: (flags) => selectorProblem(flags) ?? waitProblem(flags),
@@ -160,11 +172,18 @@ const remove = command({
 
 export const restrictionCommands = [showAll, show, add, replace, remove]
 
-type Selection = Pick<ValuesOf<typeof ruleFlags>, 'ids' | 'label'>
+type Selection = Pick<ValuesOf<typeof ruleFlags>, 'kind' | 'ids' | 'label' | 'target' | 'report'>
 type Evict = ValuesOf<typeof evictFlags>
 
-function selectorProblem({ ids, label }: Selection): string | null {
-  return (ids === null) === (label === null) ? 'Say which upstreams: either --ids or --label.' : null
+function selectorProblem({ kind, ids, label, target, report }: Selection): string | null {
+  if (report && target === null) return '--report goes with --target; give both.'
+  if (kind === 'deny' && target !== null) return '--target goes with --kind exclusive or targets.'
+  if (kind !== 'targets')
+    return (ids === null) === (label === null) ? 'Say which upstreams: either --ids or --label.' : null
+  if (target === null) return 'Say what the lanes may reach: --target, as often as needed.'
+  return ids === null && label === null
+    ? null
+    : '--kind targets takes no upstreams; leave --ids and --label out.'
 }
 
 function waitProblem({ evict, wait }: Evict): string | null {
@@ -194,13 +213,16 @@ function overrules({ force, evict }: { readonly force: boolean; readonly evict: 
   return { force: force || null, evict: evict || null }
 }
 
-function ruleFrom({ kind, type, institution, ids, label, overflow }: ValuesOf<typeof ruleFlags>) {
+function ruleFrom(flags: ValuesOf<typeof ruleFlags>) {
+  const { kind, type, institution, ids, label, overflow, target, report } = flags
   return {
     kind,
     ...(type === null ? {} : { type }),
     ...(institution === null ? {} : { institution }),
-    upstreams: ids === null ? { labels: label } : { ids },
+    ...(kind === 'targets' ? {} : { upstreams: ids === null ? { labels: label } : { ids } }),
     ...(overflow ? { overflow } : {}),
+    ...(target === null ? {} : { targets: target }),
+    ...(report ? { report } : {}),
   }
 }
 

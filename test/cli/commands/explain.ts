@@ -32,6 +32,23 @@ t.test('who serves, in order, and why not the others', (t) => {
   t.end()
 })
 
+t.test('what the lane may reach, where a rule says so', (t) => {
+  const targets = { allowed: ['bank.example', '*.bank.example'], reported: null, restrictions: ['a', 'b'] }
+  const explained = { ...lane, eligible: ['up-1'], refused: [] }
+  const head = 'Lane payment/bank-a at version 7\n\nEligible, in this order (1):\n  up-1'
+  t.equal(
+    inWords({ ...explained, targets }),
+    `${head}\n\nMay reach (a, b), and nothing else:\n  bank.example\n  *.bank.example`,
+  )
+  t.equal(
+    inWords({ ...explained, targets: { allowed: null, reported: ['x.y'], restrictions: ['soon'] } }),
+    `${head}\n\nExpected to reach (soon), anything else is only reported:\n  x.y`,
+  )
+  t.equal(inWords({ ...explained, targets: { allowed: null, reported: null, restrictions: [] } }), head)
+  t.equal(inWords(explained), head, 'an older server does not say')
+  t.end()
+})
+
 t.test('it asks for the lane that was named', async (t) => {
   const { url, asked } = await startScriptedApi(t, json({ ...lane, eligible: ['up-1'], refused: [] }))
   const { out } = await runHere(['explain', '--type', 'payment', '--institution', 'bank-a', '--url', url])

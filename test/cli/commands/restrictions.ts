@@ -23,7 +23,7 @@ async function run(t: Test, script: readonly [Answer, ...Answer[]], ...words: st
 
 t.test('list and show', async (t) => {
   const list = await run(t, [json({ items: [rule], next: null })], 'list')
-  t.match(list.out, /^ID .*SOURCE\ncl-only  exclusive  payment  \* +pool=cl +yes +api\n\n1 restriction\n$/)
+  t.match(list.out, /^ID .*SOURCE\ncl-only  exclusive  payment  \* +pool=cl +- +yes +api\n\n1 restriction\n$/)
   const show = await run(t, [json(rule)], 'show', 'cl-only')
   t.same(show.asked, [['GET', '/v1/restrictions/cl-only', null]])
   t.match(show.out, /^upstreams\.labels +pool=cl$/m)
@@ -50,6 +50,42 @@ t.test('a rule is added with what was given, and nothing else', async (t) => {
   ])
 })
 
+t.test('a rule says what its lanes may reach', async (t) => {
+  const targets = {
+    ...rule,
+    kind: 'targets',
+    upstreams: { ids: [] },
+    overflow: false,
+    targets: ['*.bank.example'],
+  }
+  const only = await run(
+    t,
+    [json({ ...targets, report: true }, 201)],
+    ...'add --kind targets --type payment --target *.bank.example --target b.example,c.example --report'.split(
+      ' ',
+    ),
+  )
+  t.same(only.asked, [
+    [
+      'POST',
+      '/v1/restrictions',
+      {
+        kind: 'targets',
+        type: 'payment',
+        targets: ['*.bank.example', 'b.example', 'c.example'],
+        report: true,
+      },
+    ],
+  ])
+  t.match(only.out, /\nIt is now: targets payment\/\* to \*\.bank\.example, report only\.\n$/)
+  const words = 'replace cl-only --kind exclusive --ids a --target 203.0.113.0/24'
+  const also = await run(t, [json(rule)], ...words.split(' '))
+  const body = { kind: 'exclusive', upstreams: { ids: ['a'] }, targets: ['203.0.113.0/24'] }
+  t.same(also.asked, [['PUT', '/v1/restrictions/cl-only', body]])
+  const list = await run(t, [json({ items: [{ ...targets, report: true }], next: null })], 'list')
+  t.match(list.out, /^ID .* TARGETS .*\ncl-only +targets +payment +\* +- +\*\.bank\.example, report only +no/)
+})
+
 t.test('a rule is replaced, and removed', async (t) => {
   const replaced = await run(t, [json(rule)], 'replace', 'cl-only', '--kind', 'deny', '--ids', 'a')
   t.same(replaced.asked, [['PUT', '/v1/restrictions/cl-only', { kind: 'deny', upstreams: { ids: ['a'] } }]])
@@ -65,7 +101,13 @@ t.test('upstreams are selected one way, and --wait goes with --evict', async (t)
     ['add --kind deny', /either --ids or --label/],
     ['add --kind deny --ids a --label k=v', /either --ids or --label/],
     ['add --kind deny --ids a --wait', /--wait waits for --evict/],
-    ['add --kind maybe --ids a', /--kind must be exclusive, deny, found "maybe"/],
+    ['add --kind maybe --ids a', /--kind must be exclusive, deny, targets, found "maybe"/],
+    ['add --kind targets', /--target, as often as needed/],
+    ['add --kind targets --target a.b --ids a', /takes no upstreams/],
+    ['add --kind targets --target a.b --label a=b', /takes no upstreams/],
+    ['add --kind deny --ids a --target a.b', /--target goes with --kind exclusive or targets/],
+    ['add --kind exclusive --ids a --report', /--report goes with --target/],
+    ['replace r --kind exclusive --target a.b', /either --ids or --label/],
     ['replace r --kind deny', /either --ids or --label/],
     ['replace r --kind deny --ids a --wait', /--wait waits for --evict/],
     ['remove r --wait', /--wait waits for --evict/],
