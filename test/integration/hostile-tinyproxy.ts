@@ -2,6 +2,7 @@
 // same as hostile-upstreams.ts asserts of scripts, so that the scripts stay true to the proxy that we stand before.
 
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -78,6 +79,12 @@ async function occupy(t: Test, { port }: Tinyproxy): Promise<void> {
   await readAnswer(socket, 'CONNECT')
 }
 
+/** The signal is heard a little later. */
+async function stopped({ pid }: Tinyproxy): Promise<void> {
+  process.kill(pid, 'SIGSTOP')
+  await until('it stands still', () => /^\d+ \(\w+\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')))
+}
+
 const rows: readonly Row[] = [
   { name: 'G3 it asks for credentials that we lack', options: { basicAuth }, failure: ourConfiguration(407) },
   {
@@ -106,7 +113,7 @@ const rows: readonly Row[] = [
   { name: 'G2 it is full', options: { maxClients: 1 }, spoil: occupy, gateway: hasty, failure: silent },
   {
     name: 'G2 it is stopped',
-    spoil: (_, { pid }) => process.kill(pid, 'SIGSTOP'),
+    spoil: (_, tinyproxy) => stopped(tinyproxy),
     gateway: hasty,
     failure: silent,
   },
@@ -176,13 +183,13 @@ t.test('G2 a place that gets free serves the job that waited for it', async (t) 
 })
 
 t.test('G2 one that was stopped goes on where it was', async (t) => {
-  const { port, pid } = await tinyproxyFor(t)
-  const { gatewayPort } = await gatewayFor(t, { upstreams: [{ port }] })
+  const tinyproxy = await tinyproxyFor(t)
+  const { gatewayPort } = await gatewayFor(t, { upstreams: [{ port: tinyproxy.port }] })
   const { socket } = await ask('connect', gatewayPort, newJob(), `127.0.0.1:${echo.port}`)
-  process.kill(pid, 'SIGSTOP')
+  await stopped(tinyproxy)
   socket.write('hello')
   const other = ask('connect', gatewayPort, newJob(), reachable)
-  process.kill(pid, 'SIGCONT')
+  process.kill(tinyproxy.pid, 'SIGCONT')
   t.equal((await readBytes(socket, 5)).toString(), 'hello')
   t.equal((await other).status, 200)
   socket.destroy()
@@ -259,7 +266,7 @@ t.test('killed in a tunnel', async (t) => {
   t.test('with bytes of the client unread: a reset', async (t) => {
     const { tinyproxy, socket, bytes, closed } = await openTunnel(t)
     const before = bytes()
-    process.kill(tinyproxy.pid, 'SIGSTOP')
+    await stopped(tinyproxy)
     socket.write('unread')
     // Read from the client, and written to the one that is stopped.
     await until('they are on their way', () => bytes() === before + 2 * 'unread'.length)
