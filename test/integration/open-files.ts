@@ -28,15 +28,13 @@ async function startLimited(
   const dataDir = await mkdtemp(join(tmpdir(), 'lanekeeper-data-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
   const { PATH, HOME, NODE_V8_COVERAGE, LANEKEEPER_TEST_RUN } = process.env
+  const outer = { PATH, HOME, NODE_V8_COVERAGE, LANEKEEPER_TEST_RUN }
   const child = spawn(
     'sh',
     ['-c', `ulimit -n ${maxFiles}; exec "$0" "$@"`, process.execPath, main, ...words],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...{ PATH, HOME, NODE_V8_COVERAGE, LANEKEEPER_TEST_RUN },
-        ...{ GATEWAY_PORT: '0', ADMIN_PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'warn', ...env },
-      },
+      env: { ...outer, GATEWAY_PORT: '0', ADMIN_PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'warn', ...env },
     },
   )
   const closed = once(child, 'close')
