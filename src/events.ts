@@ -58,15 +58,21 @@ export type Facts = {
       readonly upstream: string | null
     },
   ]
-  /** No place for it: in all, of its source, without a head of its source; or its address may not connect. */
+  /** No place for it: in all, of its source, without a head of its source; its address may not connect; or TLS failed. */
   connection_refused: [
     {
       /** As in the answer. */
       readonly requestId: string
-      readonly reason: 'connections' | 'source' | 'heads' | 'address'
+      readonly reason: 'connections' | 'source' | 'heads' | 'address' | 'handshake'
       readonly source: string | null
     },
   ]
+  /** New connections are shown this certificate from now on. Times are ISO 8601. */
+  tls_reloaded: [{ readonly subject: string; readonly validTo: string }]
+  /** The files of `gateway.tls` have changed and cannot be used; what was read before stays. Once per change. */
+  tls_reload_failed: [{ readonly detail: string }]
+  /** The certificate in use, as it was read, ends within two weeks, or has ended. */
+  tls_ending: [{ readonly subject: string; readonly validTo: string }]
   /** A rule that only reports would have refused it. */
   target_reported: [{ readonly job: Job; readonly target: Target; readonly restriction: string }]
   pin_made: [{ readonly job: Job; readonly lane: Lane; readonly upstream: string; readonly version: number }]

@@ -48,6 +48,10 @@ export function logFacts(events: Events, log: Log): void {
     request_refused: (fact) => log.info(flat(fact), 'request refused'),
     // Not one line each for everybody to see: whoever floods us would flood the log too.
     connection_refused: (fact) => log.debug(fact, 'connection refused'),
+    tls_reloaded: (fact) => log.info(fact, 'new connections get this certificate'),
+    tls_reload_failed: (fact) =>
+      log.error(fact, 'the files of gateway.tls cannot be used: the old ones stay in use'),
+    tls_ending: (fact) => log.warn(fact, 'the certificate of gateway.tls ends soon, or has ended'),
     target_reported: (fact) =>
       log.warn(flat(fact), 'a rule that only reports would have refused this target'),
     pin_made: (fact) => log.debug(flat(fact), 'pin made'),

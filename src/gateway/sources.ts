@@ -1,5 +1,5 @@
-// Which addresses may connect at all (design 5): a list; or everybody, where tokens are asked for; or, with
-// neither and bound beyond loopback, loopback and private ranges only.
+// Which addresses may connect at all (design 5): a list; or everybody, where tokens or client certificates are asked
+// for; or, with none of these and bound beyond loopback, loopback and private ranges only.
 
 import { BlockList, isIP } from 'node:net'
 import { addRange } from '../ip-range.ts'
@@ -26,11 +26,15 @@ export type Sources = {
 export function makeSources({
   allow,
   tokenRequired,
+  clientCertificates = false,
 }: {
   allow: readonly string[]
   tokenRequired: boolean
+  clientCertificates?: boolean
 }): Sources {
-  if (allow.length === 0 && tokenRequired) return { allows: () => true, summary: 'any source, with a token' }
+  const shown = [tokenRequired && 'a token', clientCertificates && 'a client certificate'].filter(Boolean)
+  if (allow.length === 0 && shown.length > 0)
+    return { allows: () => true, summary: `any source, with ${shown.join(' and ')}` }
   const ranges = allow.length > 0 ? allow : privateRanges
   const list = new BlockList()
   for (const range of ranges) addRange(list, range)

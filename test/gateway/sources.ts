@@ -45,6 +45,17 @@ t.test('with tokens everybody may connect, and must show one', async (t) => {
   t.match(summary, /with a token/)
 })
 
+t.test('so may everybody who must show a certificate', async (t) => {
+  for (const [tokenRequired, said] of [
+    [false, 'any source, with a client certificate'],
+    [true, 'any source, with a token and a client certificate'],
+  ] as const) {
+    const { allows, summary } = makeSources({ allow: [], tokenRequired, clientCertificates: true })
+    t.ok(allows('8.8.8.8'))
+    t.equal(summary, said)
+  }
+})
+
 t.test('a list counts alone, with tokens and without', async (t) => {
   for (const tokenRequired of [false, true]) {
     const { allows, summary } = makeSources({ allow: ['203.0.113.0/24', '2001:db8::5'], tokenRequired })
