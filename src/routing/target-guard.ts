@@ -19,6 +19,8 @@ type Options = {
   readonly ownListeners: () => readonly Target[]
   /** The addresses of this machine's interfaces. */
   readonly localAddresses: () => readonly string[]
+  /** Where the other gateways listen; the same array while nothing changed. */
+  readonly gateways?: () => readonly Target[]
   /** Where upstreams are dialled, inside and by what targets see. The same array while nothing changed: it is read once. */
   readonly fleet: () => readonly (Target & { readonly egressIp?: string | null })[]
 }
@@ -55,8 +57,9 @@ const metadataAddresses: ReadonlySet<string> = new Set(
 const statsName = 'tinyproxy.stats'
 
 export function makeTargetGuard(options: Options): TargetGuard {
-  const { ports, allowPrivate, ownListeners, localAddresses, fleet } = options
-  const fleetIndex = makeFleetIndex(fleet)
+  const { ports, allowPrivate, ownListeners, localAddresses } = options
+  const fleetIndex = makeIndex(options.fleet)
+  const gatewayIndex = makeIndex(options.gateways ?? (() => none))
   const deny = makeTargetPatterns(options.deny)
 
   function checkName(target: Target): void {
@@ -95,6 +98,7 @@ export function makeTargetGuard(options: Options): TargetGuard {
     if (metadataAddresses.has(keyOf(address))) throw prohibited(metadataDetail(target))
     if (deny.hasAddress(address)) throw prohibited(denyDetail(target))
     if (upstreams.targets.has(targetKey(address, port))) throw prohibited(fleetDetail(target))
+    if (gatewayIndex().targets.has(targetKey(address, port))) throw loop(target)
     // The interfaces are read only where it matters.
     if (ownListeners().some((listener) => listener.port === port) && isLocal(address)) throw loop(target)
     // Behind an upstream, a local address is the upstream's own machine.
@@ -117,17 +121,19 @@ const loopback = mapped(0x7f00_0001)
 /** To connect to an unspecified address is to connect to oneself. */
 const localRanges = ['127.0.0.0/8', '::1', '0.0.0.0', '::'].map(readRange)
 
+const none: readonly Target[] = []
+
 /** Ten thousand upstreams are read once per snapshot, not once per request. */
-function makeFleetIndex(fleet: Options['fleet']) {
+function makeIndex(list: Options['fleet']) {
   let read: ReturnType<Options['fleet']> | null = null
   let index = { targets: new Set<string>(), ports: new Set<number>() }
 
   return () => {
-    const upstreams = fleet()
-    if (upstreams === read) return index
-    read = upstreams
+    const targets = list()
+    if (targets === read) return index
+    read = targets
     index = { targets: new Set(), ports: new Set() }
-    for (const { host, port, egressIp } of upstreams) {
+    for (const { host, port, egressIp } of targets) {
       index.ports.add(port)
       index.targets.add(hostKey(host, port))
       if (egressIp) index.targets.add(hostKey(egressIp, port))

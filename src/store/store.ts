@@ -3,7 +3,7 @@
 // `store_unavailable` when the store does not answer in time, refuses, or holds a record of a format that this
 // program cannot read; none of them retries by itself.
 
-import type { Job, Lane, Pin, Snapshot } from '../types.ts'
+import type { Job, Lane, Pin, Snapshot, Target } from '../types.ts'
 
 export type PinRequest = {
   readonly job: Job
@@ -116,6 +116,8 @@ export type GatewayReport = {
   readonly tunnels: { readonly [upstreamId: string]: number }
   /** Remembered pins by upstream id; none: left out. */
   readonly pins: { readonly [upstreamId: string]: number }
+  /** Where others could reach its gateway and admin ports, which are no targets; an older one says nothing of it. */
+  readonly listeners?: readonly Target[]
 }
 
 /** `sentAtMs` by the store's clock. */

@@ -1,11 +1,12 @@
 import t from 'tap'
 import { GatewayError } from '../../src/errors.ts'
-import { makeHeartbeat } from '../../src/gateway/heartbeat.ts'
+import { makeHeartbeat, seenByOthers } from '../../src/gateway/heartbeat.ts'
 import { makeUpstreamLoad } from '../../src/gateway/upstream-load.ts'
 import { makeFleetView } from '../../src/routing/fleet-view.ts'
 import { makeKnownPins } from '../../src/routing/known-pins.ts'
 import { openMemoryStore } from '../../src/store/memory/memory.ts'
 import type { Heartbeats } from '../../src/store/store.ts'
+import type { Target } from '../../src/types.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
 import { recordFacts } from '../fixtures/facts.ts'
 import { makeUpstream } from '../fixtures/upstream.ts'
@@ -21,12 +22,20 @@ function setUp() {
       return store.heartbeats.beat(report)
     },
   }
-  const make = (gatewayId: string) => {
+  const make = (gatewayId: string, listeners: readonly Target[] = []) => {
     const facts = recordFacts()
     const fleet = makeFleetView({ snapshots: store.snapshots, events: facts.events })
     const known = makeKnownPins({ limit: 100, gatewayId })
     const load = makeUpstreamLoad({ maxTunnels: 3 })
-    const heartbeat = makeHeartbeat({ gatewayId, heartbeats, fleet, known, load, events: facts.events })
+    const heartbeat = makeHeartbeat({
+      gatewayId,
+      heartbeats,
+      fleet,
+      known,
+      load,
+      events: facts.events,
+      listeners: () => listeners,
+    })
     return { facts, fleet, known, load, heartbeat }
   }
   const publish = (version: number) =>
@@ -148,4 +157,40 @@ t.test('a gateway that signs off is no longer listed', async (t) => {
   await heartbeat.beat()
   await heartbeat.signOff()
   t.same(await store.heartbeats.list(), [])
+})
+
+t.test('gateways hear where the others listen', async (t) => {
+  const { make } = setUp()
+  const [first, second] = [
+    { host: '10.0.0.1', port: 3128 },
+    { host: '10.0.0.2', port: 3128 },
+  ]
+  const [one, two] = [make('gw-1', [first]), make('gw-2', [second])]
+  t.same(one.heartbeat.otherListeners, [])
+  for (const { heartbeat } of [one, two, one]) await heartbeat.beat()
+  t.same(one.heartbeat.otherListeners, [second])
+  t.same(two.heartbeat.otherListeners, [first])
+  t.equal(one.heartbeat.otherListeners, one.heartbeat.otherListeners, 'the same array until the next beat')
+  await two.heartbeat.signOff()
+  await one.heartbeat.beat()
+  t.same(one.heartbeat.otherListeners, [])
+})
+
+t.test('listeners as other machines reach them', async (t) => {
+  const local = ['127.0.0.1', '10.0.0.1', '::1', 'fe80::1%eth0', '2600::1', '169.254.7.7']
+  const rows: [name: string, host: string, seen: string[]][] = [
+    ['one interface', '10.0.0.1', ['10.0.0.1']],
+    ['loopback', '127.0.0.1', []],
+    ['loopback by IPv6', '::1', []],
+    ['every interface', '0.0.0.0', ['10.0.0.1', '2600::1']],
+    ['every interface by IPv6', '::', ['10.0.0.1', '2600::1']],
+  ]
+  for (const [name, host, seen] of rows)
+    t.same(
+      seenByOthers([{ host, port: 3128 }], local),
+      seen.map((host) => ({ host, port: 3128 })),
+      name,
+    )
+  const many = Array.from({ length: 300 }, (_, index) => `10.1.${index >> 8}.${index & 255}`)
+  t.equal(seenByOthers([{ host: '0.0.0.0', port: 3128 }], many).length, 16, 'of very many interfaces, some')
 })

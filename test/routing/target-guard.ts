@@ -24,6 +24,10 @@ const makeGuard = (more: Partial<Options> = {}) =>
     allowPrivate: true,
     ownListeners: () => listeners,
     localAddresses: () => ['127.0.0.1', '::1', '192.168.7.1', 'fe80::1%eth0', '2001:db8:7::1'],
+    gateways: () => [
+      { host: '10.0.1.2', port: 3128 },
+      { host: '2600::2', port: 3129 },
+    ],
     fleet: () => upstreams,
     ...more,
   })
@@ -95,6 +99,10 @@ t.test('targets by what was asked for', async (t) => {
     ['by name', 'localhost:3128', looping],
     ['by a name below it', 'LocalHost.localhost.:3128', looping],
     ['our admin port', '127.0.0.1:3129', looping],
+    ['another gateway', '10.0.1.2:3128', looping],
+    ['another gateway within IPv6', '[::ffff:10.0.1.2]:3128', looping],
+    ['the admin port of another gateway', '[2600:0::2]:3129', looping],
+    ['another port of another gateway', '10.0.1.2:443', null],
     ['another port of this machine', '127.0.0.1:4433', null],
     ['another port of an interface', '192.168.7.1:443', null],
     ['our port on another machine', '192.168.7.2:3128', null],

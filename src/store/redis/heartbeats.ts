@@ -18,8 +18,8 @@ type Parts = {
 
 export function makeRedisHeartbeats({ client, scripts, keys, limits }: Parts): Heartbeats {
   return {
-    async beat({ id, version, tunnels, pins }) {
-      const report = JSON.stringify({ f: recordFormat, id, version, tunnels, pins })
+    async beat({ id, version, tunnels, pins, listeners }) {
+      const report = JSON.stringify({ f: recordFormat, id, version, tunnels, pins, listeners })
       const { reportKeptMs } = limits
       const reply = await scripts.run('beat', keys, { id, report, reportKeptMs })
       const [published, nowMs, others] = reply as [number, number, string[]]
@@ -38,7 +38,7 @@ export function makeRedisHeartbeats({ client, scripts, keys, limits }: Parts): H
 }
 
 function reportOf(text: string): StoredReport {
-  const { f, at, id, version, tunnels, pins } = JSON.parse(text) as ReportRecord
+  const { f, at, id, version, tunnels, pins, listeners } = JSON.parse(text) as ReportRecord
   refuseUnreadable('gateway report', f)
-  return { id, version, tunnels, pins, sentAtMs: at }
+  return { id, version, tunnels, pins, sentAtMs: at, ...(listeners && { listeners }) }
 }
