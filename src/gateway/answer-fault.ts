@@ -4,11 +4,20 @@
 // It throws then, from an event of its own, where nobody can catch it: one target could end the process
 // (tried on Node 24.21 with http-proxy-3 2.0.1, 2026-11-21).
 
-import type { IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { GatewayError } from '../errors.ts'
 
 /** What of an answer its framing and its status line say. */
-type AnswerHead = Pick<IncomingMessage, 'httpVersion' | 'statusCode' | 'statusMessage' | 'headers'>
+type AnswerHead = Pick<
+  IncomingMessage,
+  'httpVersion' | 'statusCode' | 'statusMessage' | 'headers' | 'rawHeaders'
+>
+
+/** Of an answer; node:http's client leaves out what is beyond 1000, and says nothing. */
+const maxLines = 500
+
+/** Answers before the answer (1xx): a 100 and some 103, never without end. */
+const maxInterim = 10
 
 /** @returns null where it may go on */
 export function answerFault(head: AnswerHead): GatewayError | null {
@@ -19,7 +28,16 @@ export function answerFault(head: AnswerHead): GatewayError | null {
   // We ask for no other (TE), and would pass on coded bytes as if they were plain ones.
   if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
     return notHttp('its transfer coding is not chunked alone')
-  return statusLineFault(head)
+  return headFault(head)
+}
+
+/** Ends a request with an error where its target never comes to the point. */
+export function limitInterim(outgoing: Pick<ClientRequest, 'on' | 'destroy'>): void {
+  let seen = 0
+  outgoing.on('information', () => {
+    seen += 1
+    if (seen > maxInterim) outgoing.destroy(notHttp('it sends interim answers without end'))
+  })
 }
 
 /**
@@ -28,10 +46,12 @@ export function answerFault(head: AnswerHead): GatewayError | null {
  */
 export function switchFault(head: AnswerHead, asked: string | null): GatewayError | null {
   const isAsked = asked !== null && head.headers.upgrade?.trim().toLowerCase() === asked
-  return isAsked ? statusLineFault(head) : unaskedSwitch()
+  return isAsked ? headFault(head) : unaskedSwitch()
 }
 
-function statusLineFault({ httpVersion, statusMessage = '' }: AnswerHead): GatewayError | null {
+function headFault({ httpVersion, statusMessage = '', rawHeaders }: AnswerHead): GatewayError | null {
+  if (rawHeaders.length / 2 > maxLines)
+    return notHttp('it has too many header lines', { token: 'http_response_header_section_size' })
   if (httpVersion !== '1.0' && httpVersion !== '1.1')
     return notHttp('its HTTP version is neither 1.0 nor 1.1')
   if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage))

@@ -1,5 +1,8 @@
 // The headers of a plain request, and of its answer, as they go on (RFC 9110 section 7.6.1). Pure.
 
+import type { IncomingMessage } from 'node:http'
+import { viaEntry } from './via.ts'
+
 /** Names that belong to this hop alone, in lower case. */
 const hopByHop = new Set([
   'connection',
@@ -15,35 +18,61 @@ const framing = new Set(['transfer-encoding', 'content-length', 'host'])
 /** node:http asks for a plain string where there is one value (Host above all). */
 export type Headers = { [name: string]: string | string[] }
 
+type Received = Pick<IncomingMessage, 'httpVersion' | 'rawHeaders'>
+
+type RequestOptions = {
+  /** Transfer-Encoding stays where the body goes on as a stream. */
+  readonly keepFraming: boolean
+  /** Our name there; null where we are not named. */
+  readonly via: string | null
+  /** What is left of Max-Forwards, where this request counts them. */
+  readonly maxForwards?: number | null
+}
+
 /**
  * What the target gets: no hop-by-hop header, nothing that the client's Connection names, no identity
  * (`X-Job-*`, `Proxy-*`), and the Host of the target whatever the client wrote.
- * @param keepFraming  Transfer-Encoding stays where the body goes on as a stream
  */
 export function requestHeaders(
-  rawHeaders: readonly string[],
+  { httpVersion, rawHeaders }: Received,
   authority: string,
-  { keepFraming }: { keepFraming: boolean },
+  { keepFraming, via, maxForwards = null }: RequestOptions,
 ): Headers {
   const named = connectionNames(rawHeaders)
   // Without a prototype: a header named __proto__ is a header like any other.
   const headers: Headers = Object.create(null)
   headers['Host'] = authority
   const spelling = new Map<string, string>()
+  const add = (name: string, value: string) => {
+    const key = spelling.get(name.toLowerCase()) ?? name
+    spelling.set(name.toLowerCase(), key)
+    const before = headers[key]
+    headers[key] = before === undefined ? value : [before, value].flat()
+  }
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!
     const lower = name.toLowerCase()
     const goesOn = framing.has(lower)
       ? keepFraming && lower !== 'host'
       : !isOurs(lower) && !hopByHop.has(lower) && !named.has(lower)
-    if (!goesOn) continue
-    const key = spelling.get(lower) ?? name
-    spelling.set(lower, key)
-    const before = headers[key]
-    const value = rawHeaders[i + 1]!
-    headers[key] = before === undefined ? value : [before, value].flat()
+    if (goesOn && !isObsolete(lower, httpVersion))
+      add(name, rewritten(lower, rawHeaders[i + 1]!, maxForwards))
   }
+  if (via !== null) add('Via', viaEntry(httpVersion, via))
   return headers
+}
+
+/** HTTP/1.0 knows no 100, and may not be answered with one (RFC 9110 section 10.1.1). */
+function isObsolete(lower: string, httpVersion: string): boolean {
+  return lower === 'expect' && httpVersion === '1.0'
+}
+
+/** What somebody behind us might read in another way than we do is written by us. */
+function rewritten(lower: string, value: string, maxForwards: number | null): string {
+  if (lower === 'content-length') return value.trim().replace(/^0+(?=\d)/, '')
+  if (lower === 'transfer-encoding') return 'chunked'
+  if (lower === 'max-forwards' && maxForwards !== null) return String(maxForwards)
+  return value
 }
 
 /** The header lines of an answer that go back to the client; framing is left to whoever writes it. */
@@ -54,6 +83,14 @@ export function responseHeaders(rawHeaders: readonly string[]): [string, string]
     if (!endsHere(rawHeaders[i]!.toLowerCase())) lines.push([rawHeaders[i]!, rawHeaders[i + 1]!])
   }
   return lines
+}
+
+/** All of `Via` in one value, ours at its end. */
+export function viaOfAnswer(
+  { httpVersion, headers }: Pick<IncomingMessage, 'httpVersion' | 'headers'>,
+  name: string,
+): string {
+  return [headers.via ?? [], viaEntry(httpVersion, name)].flat().join(', ')
 }
 
 /** Which names, in lower case, of an answer with these headers go no further than this hop. */

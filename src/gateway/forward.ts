@@ -13,33 +13,36 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import httpProxy from 'http-proxy'
-import { GatewayError } from '../errors.ts'
-import { formatTarget, parseHttpUrl } from '../routing/target.ts'
 import type { Identity } from '../routing/job.ts'
-import type { Target } from '../types.ts'
-import { answerFault, brokenAnswer, switchFault } from './answer-fault.ts'
+import { answerFault, brokenAnswer, limitInterim, switchFault } from './answer-fault.ts'
 import { watchExchange } from './exchange.ts'
-import { hopByHopIn, requestHeaders } from './forward-headers.ts'
-import { headerValues } from './head.ts'
+import { hopByHopIn, requestHeaders, viaOfAnswer } from './forward-headers.ts'
+import { expectsContinue, httpAuthority, readPlainHead, type PlainHead } from './plain-head.ts'
 import type { RequestStory } from './request.ts'
-import { refuseResponse } from './refuse.ts'
+import { answerOptions, lingerAfter, refuseResponse } from './refuse.ts'
+import { reset } from './reset.ts'
 import { TunnelAgent } from './tunnel-agent.ts'
 
 type Parts = {
   readonly story: RequestStory
   /** Throws GatewayError for a head that must not go on. */
   readonly readIdentity: (req: IncomingMessage) => Identity
+  /** Our name in `Via`. */
+  readonly via: string | null
 }
 
-export function makeForward({ story, readIdentity }: Parts) {
-  const proxy = makeProxy()
+export function makeForward({ story, readIdentity, via }: Parts) {
+  const proxy = makeProxy(via)
 
   return async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const request = story.begin('http')
     const gone = new AbortController()
     res.once('close', () => gone.abort())
     try {
-      const { path, target } = Object.assign(request, readPlain(req, readIdentity))
+      const identity = Object.assign(request, readIdentity(req))
+      const head = readPlainHead(req)
+      if (head.maxForwards === 0) return answerOptions(req, res)
+      Object.assign(identity, { target: head.target })
       const tunnel = await story.open(request, gone.signal)
       const left = () => gone.signal.aborted && !res.writableFinished
       story.carry(
@@ -47,7 +50,7 @@ export function makeForward({ story, readIdentity }: Parts) {
         tunnel,
         watchExchange(tunnel.socket, { left, bytes: () => req.socket.bytesWritten }),
       )
-      send(req, res, tunnel.socket, target, path)
+      send(req, res, tunnel.socket, head)
     } catch (error) {
       const failure = story.refused(request, error, gone.signal)
       if (failure) refuseResponse(req, res, failure, request.requestId)
@@ -57,14 +60,15 @@ export function makeForward({ story, readIdentity }: Parts) {
       req: IncomingMessage,
       res: ServerResponse,
       socket: Socket,
-      target: Target,
-      path: string,
+      { target, path, maxForwards }: PlainHead,
     ): void {
+      const goesOn = { keepFraming: true, via, maxForwards: maxForwards === null ? null : maxForwards - 1 }
       req.url = path
-      req.headers = requestHeaders(req.rawHeaders, httpAuthority(target), { keepFraming: true }) as never
+      req.headers = requestHeaders(req, httpAuthority(target), goesOn) as never
       let answer: IncomingMessage | null = null
       const agent = new TunnelAgent(socket, (outgoing) => {
         prepare(outgoing, req, res, path)
+        limitInterim(outgoing)
         // Before http-proxy's own listener, which takes every answer; to a 101 it has none, and the client would wait.
         outgoing.once('response', (message) => {
           const fault = answerFault(message)
@@ -85,38 +89,20 @@ export function makeForward({ story, readIdentity }: Parts) {
         // Bytes behind a whole answer are nobody's, and make it no less whole.
         if (gone.signal.aborted || res.writableEnded || answer?.complete) return
         // Some of it may be out, and http-proxy would write the rest behind a refusal.
-        if (answer) req.socket.resetAndDestroy()
+        if (answer) reset(req.socket)
         else refuseResponse(req, res, brokenAnswer(cause), request.requestId)
       }
     }
   }
 }
 
-/** @throws GatewayError */
-export function readPlain(
-  req: IncomingMessage,
-  readIdentity: (req: IncomingMessage) => Identity,
-): Identity & { target: Target; path: string } {
-  const identity = readIdentity(req)
-  if (req.httpVersion === '1.1' && headerValues(req, 'host').length !== 1) {
-    throw new GatewayError('bad_request', { detail: 'HTTP/1.1 asks for exactly one Host header.' })
-  }
-  return { ...identity, ...parseHttpUrl(req.url ?? '') }
-}
-
-/** Host without the port that http:// has anyway. */
-export function httpAuthority(target: Target): string {
-  const authority = formatTarget(target)
-  return target.port === 80 ? authority.slice(0, -':80'.length) : authority
-}
-
 /** http-proxy normalises the path; what the client wrote goes on. A 100 comes from the target, or not at all. */
 function prepare(outgoing: ClientRequest, req: IncomingMessage, res: ServerResponse, path: string): void {
   if (!outgoing.headersSent) outgoing.path = path
-  if (req.headers['Expect'] !== undefined) outgoing.once('continue', () => res.writeContinue())
+  if (expectsContinue(req)) outgoing.once('continue', () => res.writeContinue())
 }
 
-function makeProxy() {
+function makeProxy(via: string | null) {
   const proxy = httpProxy.createProxyServer({
     prependPath: false,
     toProxy: true,
@@ -129,10 +115,14 @@ function makeProxy() {
     if (res.writableEnded) return void answer.destroy()
     const endsHere = hopByHopIn(answer.rawHeaders)
     for (const name of Object.keys(answer.headers)) if (endsHere(name)) delete answer.headers[name]
+    if (via !== null) answer.headers.via = viaOfAnswer(answer, via)
+    // Whoever was told no before its body was wanted may go on with a new request, or with the body: nobody can tell.
+    if (!req.complete) lingerAfter(req, res)
     // http-proxy writes this back to the client. To HTTP/1.0 only the end of the connection ends every body.
-    req.headers.connection = res.shouldKeepAlive && req.httpVersion === '1.1' ? 'keep-alive' : 'close'
+    const isKept = req.complete && res.shouldKeepAlive && req.httpVersion === '1.1'
+    req.headers.connection = isKept ? 'keep-alive' : 'close'
     // Without a listener node:http says nothing of an answer that breaks off, and the client would wait for ever.
-    answer.once('error', () => req.socket.resetAndDestroy())
+    answer.once('error', () => reset(req.socket))
     if (res.destroyed) answer.destroy()
   })
   return proxy

@@ -32,6 +32,7 @@ import { makeTunnelLimits } from './tunnel-limits.ts'
 import { makeTunnels } from './tunnels.ts'
 import { makeUpgrade } from './upgrade.ts'
 import { makeUpstreamLoad } from './upstream-load.ts'
+import { refuseLoop } from './via.ts'
 
 export type GatewaySettings = {
   readonly tokens: readonly NamedToken[]
@@ -180,7 +181,12 @@ export function makeGateway({
   const sources = makeSources({ allow: settings.allowSources, tokenRequired })
   const roads = {
     story,
-    readIdentity: (req: IncomingMessage) => identify(req),
+    readIdentity(req: IncomingMessage): Identity {
+      const identity = identify(req)
+      refuseLoop(req, settings.via)
+      return identity
+    },
+    via: settings.via,
     earlyBytes: settings.earlyBytes,
   }
   const server = makeGatewayServer({

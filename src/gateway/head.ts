@@ -19,8 +19,13 @@ export function checkHead(head: Head, { maxLines }: { maxLines: number }): void 
   if (head.rawHeaders.length / 2 > maxLines) {
     refuse('head_too_large', `The head has more than ${maxLines} header lines.`)
   }
-  if (head.method === 'TRACE')
-    refuse('method_not_allowed', 'TRACE would send the credentials back; it is not allowed.')
+  if (head.method === 'TRACE') {
+    throw new GatewayError('bad_request', {
+      detail: 'TRACE would send the credentials back; it is not allowed.',
+      reason: 'method_not_allowed',
+      token: 'http_request_denied',
+    })
+  }
   // RFC 9112 section 3.2. Which of them a CONNECT means is nobody's guess, though its Host says nothing.
   if (headerValues(head, 'host').length > 1)
     refuse(null, 'A request has exactly one Host; this one has more.')

@@ -11,7 +11,7 @@ import type { Pinning } from '../routing/pin.ts'
 import type { Reports } from '../store/store.ts'
 import type { Identity } from '../routing/job.ts'
 import { reportOutcomes, type Job, type ReportOutcome } from '../types.ts'
-import { refuseResponse } from './refuse.ts'
+import { answerOptions, refuseResponse } from './refuse.ts'
 import type { RequestStory } from './request.ts'
 
 const maxReportBytes = 4096
@@ -75,6 +75,8 @@ export function makeJobApi({
     res.once('close', () => gone.abort())
     try {
       checkHead(req)
+      // It tells nothing that a refusal would not tell, so nobody has to say who is asking.
+      if (req.method === 'OPTIONS' && req.url === '*') return answerOptions(req, res)
       const route = routes[`${req.method} ${req.url?.split('?')[0]}`]
       if (!route) throw unknownRoute()
       const { job } = Object.assign(request, readIdentity(req))
@@ -103,7 +105,8 @@ function unknownRoute(): GatewayError {
 async function readBody(req: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of req as AsyncIterable<Buffer>) {
+  // What is too long is left unread, not cut off: its sender is still to read why.
+  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > maxReportBytes)
       throw new GatewayError('bad_request', { detail: `A report is at most ${maxReportBytes} bytes long.` })

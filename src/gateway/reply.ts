@@ -55,6 +55,16 @@ export function errorReply(
   return { status: error.status, headers, body: withBody ? body : '' }
 }
 
+/** To OPTIONS that asks about us, not about a target (RFC 9110 section 9.3.7, RFC 9209 section 2.3.29). */
+export function optionsReply(): Omit<ErrorReply, 'body'> {
+  const headers: Header[] = [
+    ['Allow', usualMethods],
+    ['Content-Length', '0'],
+    ['Proxy-Status', 'lanekeeper; error=proxy_internal_response'],
+  ]
+  return { status: 200, headers }
+}
+
 /** The same as one HTTP/1.1 message. */
 export function errorBytes(error: GatewayError, options: ErrorOptions): Buffer {
   const { status, headers, body } = errorReply(error, options)

@@ -9,6 +9,7 @@ import { makeAdmission, type AdmissionLimits, type NoPlace, type Place } from '.
 import type { Sources } from './sources.ts'
 import { refuseResponse, refuseSocket } from './refuse.ts'
 import type { RequestStory } from './request.ts'
+import { makeTurns } from './turns.ts'
 
 export type SocketRoad = (req: IncomingMessage, socket: Socket, head: Buffer) => Promise<void>
 export type ResponseRoad = (req: IncomingMessage, res: ServerResponse) => Promise<void>
@@ -31,6 +32,9 @@ type Parts = {
 /** Connections that were turned away and may still read why. They have no place, so these are all that they cost. */
 const maxTurnedAway = 32
 
+/** Requests of one connection that wait for the one under way. apt sends ten. */
+const maxWaiting = 32
+
 export type GatewayServer = ReturnType<typeof makeGatewayServer>
 
 export function makeGatewayServer({
@@ -47,6 +51,7 @@ export function makeGatewayServer({
   const sockets = new Set<Socket>()
   const places = new WeakMap<Socket, Place>()
   const turnedAway = new Set<Socket>()
+  const turns = makeTurns({ maxWaiting })
   const server = createServer({
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
@@ -75,7 +80,8 @@ export function makeGatewayServer({
   server.on('checkExpectation', (req, res) => {
     if (!hears(req.socket)) return
     const error = headError('expectation_unknown', 'The only expectation known here is 100-continue.')
-    refuseResponse(req, res, error, story.refusedUnread(error))
+    const refuse = () => refuseResponse(req, res, error, story.refusedUnread(error))
+    turns.take(req, res, refuse, refuse)
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket as Socket))
 
@@ -123,7 +129,16 @@ export function makeGatewayServer({
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     if (!hears(req.socket)) return
     const isOwn = req.url?.startsWith('/') || req.url === '*'
-    void (isOwn ? jobApi(req, res) : forward(req, res))
+    const road = isOwn ? jobApi : forward
+    turns.take(
+      req,
+      res,
+      () => void road(req, res),
+      () => {
+        const error = tooManyWait()
+        refuseResponse(req, res, error, story.refusedUnread(error))
+      },
+    )
   }
 
   return {
@@ -218,6 +233,12 @@ function clientError(error: NodeJS.ErrnoException): GatewayError {
 
 function headError(reason: HeadReason, detail: string): GatewayError {
   return new GatewayError('bad_request', { detail, reason })
+}
+
+function tooManyWait(): GatewayError {
+  return new GatewayError('rate_limited', {
+    detail: `More than ${maxWaiting} requests wait on this connection; send fewer before their answers are there.`,
+  })
 }
 
 function sourceRefused() {

@@ -9,7 +9,8 @@ export class TunnelAgent extends Agent {
 
   /** @param onRequest  sees the request before its head is written */
   constructor(socket: Socket, onRequest: (request: ClientRequest) => void = () => {}) {
-    super({ keepAlive: false, maxSockets: 1 })
+    // No limit of sockets, since with one node:http would tell the target that another request may follow.
+    super({ keepAlive: false })
     this.#socket = socket
     this.#onRequest = onRequest
   }

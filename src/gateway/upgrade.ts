@@ -10,25 +10,29 @@ import type { Socket } from 'node:net'
 import { GatewayError } from '../errors.ts'
 import type { Identity } from '../routing/job.ts'
 import { holdEarly, type Early } from './early.ts'
-import { answerFault, brokenAnswer, switchFault } from './answer-fault.ts'
+import { answerFault, brokenAnswer, limitInterim, switchFault } from './answer-fault.ts'
 import { watchExchange } from './exchange.ts'
 import { requestHeaders, responseHeaders } from './forward-headers.ts'
-import { httpAuthority, readPlain } from './forward.ts'
 import { hasBody, headerValues } from './head.ts'
 import type { StandingTunnel } from './open-tunnel.ts'
+import { httpAuthority, readPlainHead } from './plain-head.ts'
 import { relay } from './relay.ts'
 import type { Request, RequestStory } from './request.ts'
 import { refuseSocket } from './refuse.ts'
+import { reset } from './reset.ts'
 import { TunnelAgent } from './tunnel-agent.ts'
+import { viaEntry } from './via.ts'
 
 type Parts = {
   readonly story: RequestStory
   readonly readIdentity: (req: IncomingMessage) => Identity
   readonly earlyBytes: number
   readonly replyTimeoutMs: number
+  /** Our name in `Via`. */
+  readonly via: string | null
 }
 
-export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs }: Parts) {
+export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs, via }: Parts) {
   return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {
     const request = story.begin('upgrade')
     const gone = new AbortController()
@@ -56,7 +60,7 @@ export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs }:
     { request, path, early, signal }: { request: Request; path: string; early: Early; signal: AbortSignal },
   ): Promise<void> {
     const plain = watchExchange(tunnel.socket)
-    const outgoing = sendUpgrade(req, tunnel.socket, request, path)
+    const outgoing = sendUpgrade(req, tunnel.socket, request, { path, via })
     try {
       const answer = await firstAnswer(
         outgoing,
@@ -70,7 +74,7 @@ export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs }:
       story.lookAgain(tunnel)
       const fromClient = early.take()
       // As node:http read it: every byte one character.
-      client.write(answerHead(answer.message), 'latin1')
+      client.write(answerHead(answer.message, via), 'latin1')
       if (answer.socket === null) {
         story.carry(request, tunnel, plain)
         return pipeAnswer(answer.message, client)
@@ -88,17 +92,22 @@ export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs }:
 }
 
 function readUpgrade(req: IncomingMessage, readIdentity: (req: IncomingMessage) => Identity) {
-  const plain = readPlain(req, readIdentity)
-  if (!hasBody(req)) return plain
+  const plain = { ...readIdentity(req), ...readPlainHead(req) }
+  if (!hasBody(req) && plain.maxForwards === null) return plain
   throw new GatewayError('bad_request', {
-    detail: 'A request with Upgrade must not have a body.',
+    detail: 'A request with Upgrade must not have a body, nor Max-Forwards.',
     reason: 'not_implemented',
   })
 }
 
 /** Only WebSocket is asked for; a client that offers another protocol (curl and h2c) is answered without. */
-function sendUpgrade(req: IncomingMessage, socket: Socket, { target }: Request, path: string): ClientRequest {
-  const headers = requestHeaders(req.rawHeaders, httpAuthority(target!), { keepFraming: false })
+function sendUpgrade(
+  req: IncomingMessage,
+  socket: Socket,
+  { target }: Request,
+  { path, via }: { path: string; via: string | null },
+): ClientRequest {
+  const headers = requestHeaders(req, httpAuthority(target!), { keepFraming: false, via })
   if (asksForWebSocket(req)) {
     headers['Connection'] = 'Upgrade'
     headers['Upgrade'] = 'websocket'
@@ -110,11 +119,14 @@ function sendUpgrade(req: IncomingMessage, socket: Socket, { target }: Request, 
     agent: new TunnelAgent(socket),
     setHost: false,
   })
+  limitInterim(outgoing)
   outgoing.end()
   return outgoing
 }
 
+/** HTTP/1.0 knows no 101 (RFC 9110 section 7.8). */
 function asksForWebSocket(req: IncomingMessage): boolean {
+  if (req.httpVersion === '1.0') return false
   return headerValues(req, 'upgrade').some((protocol) => protocol.trim().toLowerCase() === 'websocket')
 }
 
@@ -134,8 +146,9 @@ function firstAnswer(outgoing: ClientRequest, signal: AbortSignal): Promise<Answ
   })
 }
 
-function answerHead(message: IncomingMessage): string {
+function answerHead(message: IncomingMessage, via: string | null): string {
   const lines = responseHeaders(message.rawHeaders)
+  if (via !== null) lines.push(['Via', viaEntry(message.httpVersion, via)])
   if (message.statusCode === 101)
     lines.push(['Connection', 'Upgrade'], ['Upgrade', message.headers.upgrade ?? 'websocket'])
   else lines.push(['Connection', 'close'])
@@ -145,7 +158,7 @@ function answerHead(message: IncomingMessage): string {
 
 /** The client asked for one thing only on this connection, so the end of the answer is its end. */
 function pipeAnswer(message: IncomingMessage, client: Socket): void {
-  message.once('error', () => client.resetAndDestroy())
+  message.once('error', () => reset(client))
   client.once('close', () => message.destroy())
   client.resume()
   message.pipe(client)

@@ -1,8 +1,17 @@
+import { EventEmitter } from 'node:events'
 import t from 'tap'
 import { GatewayError } from '../../src/errors.ts'
-import { answerFault, brokenAnswer, switchFault } from '../../src/gateway/answer-fault.ts'
+import { answerFault, brokenAnswer, limitInterim, switchFault } from '../../src/gateway/answer-fault.ts'
 
-const fine = { httpVersion: '1.1', statusCode: 200, statusMessage: 'OK', headers: {} }
+const fine = {
+  httpVersion: '1.1',
+  statusCode: 200,
+  statusMessage: 'OK',
+  headers: {},
+  rawHeaders: [] as string[],
+}
+
+const lines = (count: number) => Array.from({ length: count }, () => ['X', 'y']).flat()
 
 t.test('answers that may go on', (t) => {
   const rows: [name: string, said: Partial<typeof fine> & { headers?: object }][] = [
@@ -13,6 +22,7 @@ t.test('answers that may go on', (t) => {
     ['a reason with a tab and Latin-1', { statusMessage: 'pr\u00eat\t!' }],
     ["407, which is the target's own here", { statusCode: 407 }],
     ['chunked', { headers: { 'transfer-encoding': 'Chunked' } }],
+    ['many header lines', { rawHeaders: lines(500) }],
   ]
   for (const [name, said] of rows) t.equal(answerFault({ ...fine, ...said }), null, name)
   t.end()
@@ -49,6 +59,23 @@ t.test('a 101 goes on only where it is the one that was asked for', (t) => {
   t.match(switchFault({ ...answer, headers: { upgrade: 'h2c' } }, 'websocket'), GatewayError, 'another one')
   t.match(switchFault({ ...answer, headers: {} }, 'websocket'), GatewayError, 'none')
   t.match(switchFault({ ...answer, statusMessage: 'a\x01' }, 'websocket'), GatewayError, 'its status line')
+  t.end()
+})
+
+t.test('more header lines than anybody sends', (t) => {
+  const fault = answerFault({ ...fine, rawHeaders: lines(501) })
+  t.match(fault, { code: 'upstream_failed', token: 'http_response_header_section_size' })
+  t.end()
+})
+
+t.test('interim answers are a few', (t) => {
+  const outgoing = Object.assign(new EventEmitter(), { destroyed: [] as unknown[] })
+  const destroy = (error: unknown) => void outgoing.destroyed.push(error)
+  limitInterim(Object.assign(outgoing, { destroy }) as never)
+  for (let seen = 0; seen < 10; seen++) outgoing.emit('information', {})
+  t.same(outgoing.destroyed, [])
+  outgoing.emit('information', {})
+  t.match(outgoing.destroyed, [{ code: 'upstream_failed', token: 'http_protocol_error' }])
   t.end()
 })
 

@@ -1,13 +1,20 @@
 import t from 'tap'
-import { hopByHopIn, requestHeaders, responseHeaders } from '../../src/gateway/forward-headers.ts'
+import {
+  hopByHopIn,
+  requestHeaders,
+  responseHeaders,
+  viaOfAnswer,
+} from '../../src/gateway/forward-headers.ts'
 
 type Pairs = readonly (readonly [string, string])[]
 
-const toTarget = (pairs: Pairs, keepFraming = true) =>
-  Object.entries(requestHeaders(pairs.flat(), 'bank.test', { keepFraming })).map(([name, values]) => [
-    name,
-    ...[values].flat(),
-  ])
+type Options = Partial<Parameters<typeof requestHeaders>[2]> & { httpVersion?: string }
+
+const toTarget = (pairs: Pairs, { httpVersion = '1.1', ...options }: Options = {}) => {
+  const received = { httpVersion, rawHeaders: pairs.flat() }
+  const headers = requestHeaders(received, 'bank.test', { keepFraming: true, via: null, ...options })
+  return Object.entries(headers).map(([name, values]) => [name, ...[values].flat()])
+}
 const toClient = (pairs: Pairs) => responseHeaders(pairs.flat())
 
 t.test('headers that go to the target', async (t) => {
@@ -145,7 +152,10 @@ t.test('headers that go no further', async (t) => {
 })
 
 t.test('a header named __proto__ is a header like any other', async (t) => {
-  const headers = requestHeaders(['__proto__', 'a'], 'bank.test', { keepFraming: true })
+  const headers = requestHeaders({ httpVersion: '1.1', rawHeaders: ['__proto__', 'a'] }, 'bank.test', {
+    keepFraming: true,
+    via: null,
+  })
   t.equal(Object.getPrototypeOf(headers), null)
   t.strictSame(Object.entries(headers), [
     ['Host', 'bank.test'],
@@ -160,10 +170,73 @@ t.test('framing is left out where the request has no body', async (t) => {
     ['Transfer-Encoding', 'chunked'],
     ['X-A', '1'],
   ]
-  t.strictSame(toTarget(given, false), [
+  t.strictSame(toTarget(given, { keepFraming: false }), [
     ['Host', 'bank.test'],
     ['X-A', '1'],
   ])
+})
+
+t.test('what somebody else might read in another way is written by us', async (t) => {
+  const rows: { name: string; given: Pairs; goesOn: string[][]; options?: Options }[] = [
+    { name: 'a length with zeros', given: [['Content-Length', '0042 ']], goesOn: [['Content-Length', '42']] },
+    { name: 'a length of zeros', given: [['Content-Length', '000']], goesOn: [['Content-Length', '0']] },
+    {
+      name: 'a length beyond what a number holds',
+      given: [['Content-Length', '18446744073709551615']],
+      goesOn: [['Content-Length', '18446744073709551615']],
+    },
+    {
+      name: 'the coding',
+      given: [['transfer-encoding', ' CHUNKED ']],
+      goesOn: [['transfer-encoding', 'chunked']],
+    },
+    {
+      name: 'Expect of HTTP/1.0, which has no 100',
+      given: [['Expect', '100-continue']],
+      goesOn: [],
+      options: { httpVersion: '1.0' },
+    },
+    {
+      name: 'Max-Forwards that is counted',
+      given: [['max-forwards', '5']],
+      goesOn: [['max-forwards', '4']],
+      options: { maxForwards: 4 },
+    },
+    { name: 'Max-Forwards that is not', given: [['Max-Forwards', 'x']], goesOn: [['Max-Forwards', 'x']] },
+  ]
+  for (const { name, given, goesOn, options } of rows)
+    t.strictSame(toTarget(given, options), [['Host', 'bank.test'], ...goesOn], name)
+})
+
+t.test('Via', async (t) => {
+  const rows: { name: string; given: Pairs; via: string[]; options?: Options }[] = [
+    { name: 'of a first proxy', given: [], via: ['Via', '1.1 gw'] },
+    { name: 'of HTTP/1.0', given: [], via: ['Via', '1.0 gw'], options: { httpVersion: '1.0' } },
+    {
+      name: 'behind those before us',
+      given: [
+        ['via', '1.0 a, 1.1 b'],
+        ['VIA', '1.1 c'],
+      ],
+      via: ['via', '1.0 a, 1.1 b', '1.1 c', '1.1 gw'],
+    },
+    {
+      name: 'that Connection names',
+      given: [
+        ['Via', '1.1 a'],
+        ['Connection', 'via'],
+      ],
+      via: ['Via', '1.1 gw'],
+    },
+  ]
+  for (const { name, given, via, options } of rows)
+    t.strictSame(toTarget(given, { ...options, via: 'gw' }), [['Host', 'bank.test'], via], name)
+  t.strictSame(toTarget([['Via', '1.1 a']]), [
+    ['Host', 'bank.test'],
+    ['Via', '1.1 a'],
+  ])
+  t.equal(viaOfAnswer({ httpVersion: '1.0', headers: {} }, 'gw'), '1.0 gw')
+  t.equal(viaOfAnswer({ httpVersion: '1.1', headers: { via: '1.1 a, 1.1 b' } }, 'gw'), '1.1 a, 1.1 b, 1.1 gw')
 })
 
 t.test('headers of the answer', async (t) => {

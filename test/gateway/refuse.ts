@@ -9,6 +9,7 @@ import { socketPair } from '../fixtures/socket-pair.ts'
 import { until } from '../fixtures/until.ts'
 
 const denied = new GatewayError('target_denied', { detail: 'No.' })
+const busy = new GatewayError('overloaded', { detail: 'Not now.' })
 
 t.test('an error of ours is told as it is', async (t) => {
   t.equal(asGatewayError(denied), denied)
@@ -59,7 +60,7 @@ t.test('a raw socket', async (t) => {
 
 t.test("node:http's response", async (t) => {
   type Serve = (req: IncomingMessage, res: ServerResponse) => void
-  async function setUp(t: Test, serve: Serve = (req, res) => refuseResponse(req, res, denied, 'r-1')) {
+  async function setUp(t: Test, serve: Serve = (req, res) => refuseResponse(req, res, busy, 'r-1')) {
     const server = createServer(serve)
     const { port, sockets, close } = await listen(server)
     t.teardown(close)
@@ -74,24 +75,37 @@ t.test("node:http's response", async (t) => {
     for (let i = 0; i < 2; i++) {
       client.write(get)
       const answer = await readAnswer(client, 'GET')
-      t.equal(answer.status, 403)
-      t.match(JSON.parse(answer.body.toString()), { code: 'target_denied' })
+      t.equal(answer.status, 503)
+      t.match(JSON.parse(answer.body.toString()), { code: 'overloaded' })
+    }
+  })
+
+  t.test('of what may never be asked closes it, and drops what came behind', async (t) => {
+    for (const error of [denied, new GatewayError('bad_request', { detail: 'No.' })]) {
+      const { client, allClosed } = await setUp(t, (req, res) => refuseResponse(req, res, error, 'r-1'))
+      client.write(get)
+      const answer = await readAnswer(client, 'GET')
+      t.equal(answer.headers['connection'], 'close')
+      client.write('x'.repeat(1_000_000))
+      t.equal((await readToEnd(client)).length, 0)
+      client.end()
+      await allClosed()
     }
   })
 
   t.test('of a HEAD has no body', async (t) => {
     const { client } = await setUp(t)
     client.write(get.replace('GET', 'HEAD'))
-    t.equal((await readAnswer(client, 'HEAD')).status, 403)
+    t.equal((await readAnswer(client, 'HEAD')).status, 503)
     client.write(get)
-    t.equal((await readAnswer(client, 'GET')).status, 403, 'and the next answer is read from its beginning')
+    t.equal((await readAnswer(client, 'GET')).status, 503, 'and the next answer is read from its beginning')
   })
 
   t.test('of a body that is still to come closes the connection, without reading it all', async (t) => {
     const { client, allClosed } = await setUp(t)
     client.write('POST http://h/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nand so on')
     const answer = await readAnswer(client, 'POST')
-    t.equal(answer.status, 403)
+    t.equal(answer.status, 503)
     t.equal(answer.headers['connection'], 'close')
     await allClosed()
   })

@@ -7,7 +7,7 @@ import {
   type ErrorCode,
   type HeadReason,
 } from '../../src/errors.ts'
-import { errorBytes, errorReply, establishedReply } from '../../src/gateway/reply.ts'
+import { errorBytes, errorReply, establishedReply, optionsReply } from '../../src/gateway/reply.ts'
 
 const open = { keepAlive: false }
 const codes = Object.keys(errorTable) as ErrorCode[]
@@ -171,4 +171,14 @@ t.test('no text can begin a header, or change the length of the body', async (t)
       return startLine === 'HTTP/1.1 200 Connection established' && body === ''
     }),
   )
+})
+
+t.test('what OPTIONS is told of the gateway itself', (t) => {
+  const { status, headers } = optionsReply()
+  t.equal(status, 200)
+  const { name, parameters } = parseProxyStatus(new Map(headers).get('Proxy-Status'))
+  t.strictSame({ name, ...parameters }, { name: 'lanekeeper', error: 'proxy_internal_response' })
+  t.notMatch(new Map(headers).get('Allow'), /TRACE/)
+  t.equal(new Map(headers).get('Content-Length'), '0')
+  t.end()
 })
