@@ -129,7 +129,7 @@ t.test('every failure is a problem document', async (t) => {
       [400, json, '{"__proto__": {}, "address": "h:1"}'],
       [400, json, 'null'],
       [400, null, ''],
-      [413, json, JSON.stringify({ address: 'x'.repeat(300_000) })],
+      [413, json, JSON.stringify({ address: 'x'.repeat(600_000) })],
       [415, 'text/plain', '{"address": "h:1"}'],
       [415, 'application/x-www-form-urlencoded', 'address=h:1'],
       [400, json, '{"reason": "x"}', '/v1/upstreams/up-1/quarantine'],

@@ -55,6 +55,16 @@ t.test('it is good for an hour where nothing else is said, for 30 days at most',
   t.match((await mint({ job: '42', ttlMs: 1000 })).json(), { expiresAt: '2026-01-01T00:00:02.000Z' })
 })
 
+t.test('the user of the proxy URL is one that every client can send, or none', async (t) => {
+  const { mint } = setUp(t)
+  for (const [job, proxyUser] of [
+    ['a.b_c~d+e-f', 'job=a.b_c~d+e-f'],
+    ['a@b', 'job=a%40b'],
+    ['a:b', ''],
+  ] as const)
+    t.equal((await mint({ job })).json().proxyUser, proxyUser, job)
+})
+
 t.test('each is made anew: a key for repeating counts for nothing', async (t) => {
   const { mint, facts } = setUp(t)
   const headers = { 'idempotency-key': 'k' }
