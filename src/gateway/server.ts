@@ -70,10 +70,10 @@ export function makeGatewayServer({
     if (!places.has(socket) && !sockets.has(socket)) takeIn(socket)
   })
   server.on('connect', (req, socket, head) => {
-    if (hears(socket as Socket)) void connect(req, socket as Socket, head)
+    hand(connect, req, socket as Socket, head)
   })
   server.on('upgrade', (req, socket, head) => {
-    if (hears(socket as Socket)) void upgrade(req, socket as Socket, head)
+    hand(upgrade, req, socket as Socket, head)
   })
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -124,6 +124,10 @@ export function makeGatewayServer({
     if (place) place.headIsWhole()
     else socket.resume()
     return place !== undefined
+  }
+
+  function hand(road: SocketRoad, req: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (hears(socket)) afterAnswers(socket, () => void road(req, socket, head))
   }
 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
@@ -210,13 +214,21 @@ export function makeGatewayServer({
   }
 }
 
-/** Answers to what was asked before go out first; where it is the body of such a request that broke, none does. */
-function afterAnswers(socket: Socket, refuse: () => void): void {
+/**
+ * The parser is ahead of the answers: one that is written at once, or a tunnel, would be taken for a part of them.
+ * Where it is the body of such a request that broke, none of them is to be had.
+ */
+function afterAnswers(socket: Socket, next: () => void): void {
   const answer = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
-  if (answer != null && !answer.req.complete) return void socket.destroy()
-  if (answer != null) return void answer.once('close', () => afterAnswers(socket, refuse))
-  // Else it is ending already, with an answer that was the last one.
-  if (socket.writable) refuse()
+  if (answer == null) return void (socket.writable && next())
+  if (!answer.req.complete) return void socket.destroy()
+  // The parser's own listener leaves with it when it hands a CONNECT over.
+  const drain = () => answer.emit('drain')
+  socket.on('drain', drain)
+  answer.once('close', () => {
+    socket.off('drain', drain)
+    afterAnswers(socket, next)
+  })
 }
 
 function clientError(error: NodeJS.ErrnoException): GatewayError {
