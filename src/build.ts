@@ -11,6 +11,7 @@ import { isGatewayError } from './errors.ts'
 import type { Events } from './events.ts'
 import { makeDnsLookup } from './gateway/dns-lookup.ts'
 import { makeGateway, type Gateway } from './gateway/gateway.ts'
+import { seenByOthers } from './gateway/heartbeat.ts'
 import { makeResolver } from './gateway/resolver.ts'
 import { makeGceProvider } from './provider/gce.ts'
 import { makeLocalProvider } from './provider/local.ts'
@@ -70,15 +71,17 @@ export function buildGateway(
             timeoutMs: config['targets.resolveTimeoutMs'],
             now,
           }),
-    makeGuard: (fleet) =>
+    makeGuard: (fleet, gateways) =>
       makeTargetGuard({
         ports: config['targets.ports'],
         deny: config['targets.deny'],
         allowPrivate: config['targets.allowPrivate'],
         ownListeners: () => listeners,
         localAddresses,
+        gateways,
         fleet,
       }),
+    listeners: () => seenByOthers(listeners, localAddresses()),
     credentialsOf: credentialsOf(config),
     events,
     now,

@@ -80,7 +80,9 @@ type Parts = {
   readonly store: TrafficStore
   readonly resolver: Resolver | null
   /** Made for the fleet that this gateway sees, since targets may not be upstreams. */
-  readonly makeGuard: (fleet: () => readonly Target[]) => TargetGuard
+  readonly makeGuard: (fleet: () => readonly Target[], gateways: () => readonly Target[]) => TargetGuard
+  /** Where other machines reach this one, told to the other gateways. */
+  readonly listeners?: () => readonly Target[]
   readonly credentialsOf: (upstream: Upstream) => string | null
   readonly events: Events
   /** Monotonic milliseconds. */
@@ -100,6 +102,7 @@ export function makeGateway({
   store,
   resolver,
   makeGuard,
+  listeners = () => [],
   credentialsOf,
   events,
   now,
@@ -126,7 +129,10 @@ export function makeGateway({
     now,
   })
   const limits = makeTunnelLimits(settings)
-  const guard = makeGuard(() => fleet.upstreams())
+  const guard = makeGuard(
+    () => fleet.upstreams(),
+    () => heartbeat.otherListeners,
+  )
   const pinning = makePinning({
     gatewayId,
     pins: store.pins,
@@ -163,7 +169,15 @@ export function makeGateway({
     now,
   })
   const touches = makeTouches({ pins: store.pins, known, life, now })
-  const heartbeat = makeHeartbeat({ gatewayId, heartbeats: store.heartbeats, fleet, known, load, events })
+  const heartbeat = makeHeartbeat({
+    gatewayId,
+    heartbeats: store.heartbeats,
+    fleet,
+    known,
+    load,
+    events,
+    listeners,
+  })
 
   const { tokens, tokenKeys } = settings
   const tokenRequired = tokens.length > 0 || tokenKeys.length > 0
