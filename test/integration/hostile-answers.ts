@@ -2,6 +2,7 @@
 // they say is HTTP for us to read. The client gets an answer of ours, or a reset; never theirs, and never silence.
 // And the process lives: node:http's server throws at what its client lets through (answer-fault.ts).
 
+import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { startGateway } from '../fixtures/gateway.ts'
 import { readAnswer, readToEnd } from '../fixtures/raw-answer.ts'
@@ -13,12 +14,17 @@ const good = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'
 const words = 'X-Words: of-the-target\r\nContent-Length: 2\r\n\r\nhi'
 const roads = { http: '', upgrade: 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n' }
 
+const idleMs = 60_000
+let timeMs = 0
+let asked = 0
+
 /** What the target says once it was asked, and whether it ends then. */
 let says = { bytes: good, ends: true }
 const upstream = await startScriptedUpstream(({ socket }) => {
   socket.write(established)
   socket.resume()
   socket.once('data', () => {
+    asked += 1
     socket.write(Buffer.from(says.bytes, 'latin1'))
     if (says.ends) socket.end()
   })
@@ -27,16 +33,19 @@ const upstream = await startScriptedUpstream(({ socket }) => {
 t.teardown(upstream.stop)
 const { gatewayPort, gateway, facts, stop } = await startGateway({
   upstreams: [upstream],
-  settings: { tunnelIdleMs: 300 },
+  settings: { tunnelIdleMs: idleMs },
+  now: () => timeMs,
 })
 t.teardown(() => stop())
 
-async function ask(headers: string) {
+async function send(headers: string) {
   const socket = await openSocket({ gatewayPort })
   t.teardown(() => socket.destroy())
   socket.write(`GET http://192.0.2.1/ HTTP/1.1\r\nHost: 192.0.2.1\r\nX-Job-Id: job-1\r\n${headers}\r\n`)
-  return readAnswer(socket, 'GET')
+  return socket
 }
+
+const ask = async (headers: string) => readAnswer(await send(headers), 'GET')
 
 /** After each row: nobody is blamed, no tunnel is left, and the next one is served. */
 async function goesOn(t: Test): Promise<void> {
@@ -45,6 +54,12 @@ async function goesOn(t: Test): Promise<void> {
   says = { bytes: good, ends: true }
   const { status, body } = await ask('')
   t.equal(`${status} ${body.toString()}`, '200 hi')
+}
+
+function passIdleTime(): void {
+  gateway.tunnels.sweep()
+  timeMs += idleMs
+  gateway.tunnels.sweep()
 }
 
 type Row = [name: string, bytes: string, token?: string]
@@ -171,12 +186,19 @@ t.test('odd bytes that are allowed arrive as they were', async (t) => {
 
 t.test('silence: 504 at the idle limit, and a reset once the answer has begun', async (t) => {
   says = silent('')
-  const answer = await ask('')
-  t.equal(answer.status, 504)
-  t.match(answer.headers['proxy-status'], 'error=connection_read_timeout; details="upstream_timeout"')
+  const before = asked
+  const answer = ask('')
+  await until('the target was asked', () => asked > before)
+  passIdleTime()
+  t.equal((await answer).status, 504)
+  t.match((await answer).headers['proxy-status'], 'error=connection_read_timeout; details="upstream_timeout"')
   await until('its tunnel has closed', () => gateway.tunnels.count === 0)
   t.match(facts.of('tunnel_closed').at(-1), { endedBy: 'idle', bytesDown: 0 })
+
   says = silent('HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhi')
-  await t.rejects(ask(''), /ECONNRESET/)
+  const socket = await send('')
+  t.match(String(await once(socket, 'data')), 'HTTP/1.1 200 OK')
+  passIdleTime()
+  await t.rejects(readToEnd(socket), /ECONNRESET/)
   await goesOn(t)
 })

@@ -29,7 +29,7 @@ t.teardown(() => rm(folder, { recursive: true }))
 
 const reachable = `127.0.0.1:${target.port}`
 /** Short only where nobody will answer: on a busy machine it would be too early for an honest upstream. */
-const hasty = { settings: { replyTimeoutMs: 300 } }
+const hasty = { settings: { replyTimeoutMs: 1000 } }
 let jobs = 0
 const newJob = () => `job-${(jobs += 1)}`
 
