@@ -79,8 +79,9 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
       if (address) listeners.push({ host: address.address, port: address.port })
     if (control) undo.push(() => control.stop())
     const ready = control ? control.start() : Promise.resolve()
+    const scheme = config['gateway.tls.certificate'] === null ? 'http' : 'https'
     return {
-      gatewayUrl: gatewayAddress && urlOf(gatewayAddress.address, gatewayAddress.port),
+      gatewayUrl: gatewayAddress && urlOf(gatewayAddress.address, gatewayAddress.port, scheme),
       adminUrl: urlOf(adminAddress.address, adminAddress.port),
       notice:
         gateway && gatewayAddress && !isLoopback(gatewayAddress.address)
@@ -144,6 +145,6 @@ async function untilReady(gateway: Gateway | null, missing: () => readonly strin
   }
 }
 
-function urlOf(address: string, port: number): string {
-  return `http://${address.includes(':') ? `[${address}]` : address}:${port}`
+function urlOf(address: string, port: number, scheme = 'http'): string {
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`
 }

@@ -15,6 +15,7 @@ import type { TargetGuard } from '../routing/target-guard.ts'
 import { makeTouches } from '../routing/touches.ts'
 import type { PinLife, TrafficStore } from '../store/store.ts'
 import type { Job, NamedToken, Target, TokenKey, Upstream } from '../types.ts'
+import { makeCertificate, type TlsFiles } from './certificate.ts'
 import { makeConnect } from './connect.ts'
 import { makeConnectFailures } from './connect-failures.ts'
 import { dial } from './dial.ts'
@@ -67,13 +68,6 @@ export type GatewaySettings = {
   readonly life: PinLife
 }
 
-/** PEM files. */
-export type TlsFiles = {
-  readonly certificate: string
-  readonly key: string
-  readonly clientCa: string | null
-}
-
 type Parts = {
   readonly gatewayId: string
   readonly settings: GatewaySettings
@@ -93,6 +87,8 @@ type Parts = {
 
 /** For the ends of tunnels that were just reset. */
 const lastWordsMs = 1000
+/** A new certificate is found within this. */
+const reloadMs = 2000
 
 export type Gateway = ReturnType<typeof makeGateway>
 
@@ -192,7 +188,8 @@ export function makeGateway({
     return readIdentity(req.rawHeaders, { tokens, jobTokens, tokenRequired, allowAuthorization })
   }
 
-  const sources = makeSources({ allow: settings.allowSources, tokenRequired })
+  const clientCertificates = settings.tls !== null && settings.tls.clientCa !== null
+  const sources = makeSources({ allow: settings.allowSources, tokenRequired, clientCertificates })
   const roads = {
     story,
     readIdentity(req: IncomingMessage): Identity {
@@ -206,6 +203,7 @@ export function makeGateway({
   const server = makeGatewayServer({
     limits: settings,
     sources,
+    tls: settings.tls && { clientCertificates },
     story,
     events,
     connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
@@ -224,6 +222,10 @@ export function makeGateway({
     }),
   })
 
+  const certificate =
+    settings.tls &&
+    makeCertificate({ files: settings.tls, use: (context) => server.useCertificate(context), events })
+
   let loops: Loop[] = []
 
   events.on('snapshot_loaded', () => {
@@ -241,8 +243,9 @@ export function makeGateway({
   }
 
   return {
-    /** From here on it also beats and touches. @throws the listen error, such as EADDRINUSE */
+    /** From here on it also beats and touches. @throws the listen error, such as EADDRINUSE, or that of a TLS file */
     async listen(address: { host: string; port: number }): Promise<AddressInfo> {
+      await certificate?.load()
       const bound = await server.listen(address)
       store.feed.follow(({ jobId, pinnedAtMs }) => {
         const pin = known.get(jobId)
@@ -253,6 +256,8 @@ export function makeGateway({
         startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
         startLoop('touches', () => flush(), { everyMs: Math.min(1000, life.idleMs / 8), events }),
       ]
+      if (certificate)
+        loops.push(startLoop('certificate', () => certificate.refresh(), { everyMs: reloadMs, events }))
       return bound
     },
     /** Who may connect, in words. */

@@ -1,14 +1,18 @@
 // The listener: connections in, limits on heads, each request handed to its road, and the end of it all.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { SecureContextOptions } from 'node:tls'
 import { GatewayError, type HeadReason } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { makeAdmission, type AdmissionLimits, type NoPlace, type Place } from './admission.ts'
 import type { Sources } from './sources.ts'
 import { refuseResponse, refuseSocket } from './refuse.ts'
 import type { RequestStory } from './request.ts'
+import { reset } from './reset.ts'
+import { makeTlsListener } from './tls-listener.ts'
 import { makeTurns } from './turns.ts'
 
 export type SocketRoad = (req: IncomingMessage, socket: Socket, head: Buffer) => Promise<void>
@@ -21,6 +25,8 @@ type Parts = {
     readonly keepAliveMs: number
   }
   readonly sources: Sources
+  /** Null: plain HTTP. */
+  readonly tls: { readonly clientCertificates: boolean } | null
   readonly connect: SocketRoad
   readonly upgrade: SocketRoad
   readonly forward: ResponseRoad
@@ -40,6 +46,7 @@ export type GatewayServer = ReturnType<typeof makeGatewayServer>
 export function makeGatewayServer({
   limits,
   sources,
+  tls,
   connect,
   upgrade,
   forward,
@@ -52,7 +59,7 @@ export function makeGatewayServer({
   const places = new WeakMap<Socket, Place>()
   const turnedAway = new Set<Socket>()
   const turns = makeTurns({ maxWaiting })
-  const server = createServer({
+  const options = {
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
     // Node looks for late heads only this often; its default of 30 s would make 5 s mean 30 (hostile inputs 0.9).
@@ -63,12 +70,26 @@ export function makeGatewayServer({
     // Node answers a missing Host itself, bare (hostile inputs E5); we say what is wrong.
     requireHostHeader: false,
     noDelay: true,
-  })
+  }
+  const tlsServer: TlsServer | null =
+    tls &&
+    makeTlsListener({
+      ...tls,
+      http: options,
+      handshakeMs: limits.headTimeoutMs,
+      takeIn: (tcp) => takeIn(tcp, { answers: false }),
+      secured,
+      failed: handshakeFailed,
+    })
+  const server = tlsServer ?? createServer(options)
+  /** What a connection that may speak HTTP is told by. */
+  const readable = tlsServer ? 'secureConnection' : 'connection'
 
-  server.on('connection', (socket) => {
-    // A challenged CONNECT is handed back here, so a socket may come twice.
-    if (!places.has(socket) && !sockets.has(socket)) takeIn(socket)
-  })
+  if (!tlsServer)
+    server.on('connection', (socket) => {
+      // A challenged CONNECT is handed back here, so a socket may come twice.
+      if (!places.has(socket) && !sockets.has(socket)) takeIn(socket)
+    })
   server.on('connect', (req, socket, head) => {
     hand(connect, req, socket as Socket, head)
   })
@@ -104,6 +125,24 @@ export function makeGatewayServer({
     places.set(socket, place)
     socket.once('close', place.leave)
     return true
+  }
+
+  /** From here on the TLS socket stands for the connection. */
+  function secured(socket: Socket, tcp: Socket): void {
+    sockets.delete(tcp)
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    places.set(socket, places.get(tcp)!)
+  }
+
+  function handshakeFailed(socket: Socket): string {
+    const requestId = story.newId()
+    events.emit('connection_refused', {
+      requestId,
+      reason: 'handshake',
+      source: socket.remoteAddress ?? null,
+    })
+    return requestId
   }
 
   /** One too many, and the one that had the most time to read its answer goes. */
@@ -161,23 +200,13 @@ export function makeGatewayServer({
 
     /** Gives a connection back to the HTTP parser, for the next request on it. */
     keepReading(socket: Socket): void {
-      server.emit('connection', socket)
+      server.emit(readable, socket)
       socket.resume()
     },
 
-    /**
-     * For a listener in front of this one (TLS): the raw connection takes the place, and is destroyed where there is none.
-     * @returns whether it may go on
-     */
-    takeRaw(raw: Socket): boolean {
-      return takeIn(raw, { answers: false })
-    },
-
-    /** What speaks HTTP on a raw connection that was taken in. */
-    serve(socket: Socket, raw: Socket): void {
-      places.set(socket, places.get(raw)!)
-      socket.on('error', () => {})
-      server.emit('connection', socket)
+    /** For new connections; with `tls`, before it listens. */
+    useCertificate(context: SecureContextOptions): void {
+      tlsServer?.setSecureContext(context)
     },
 
     get connections(): number {
@@ -200,7 +229,7 @@ export function makeGatewayServer({
 
     /** Tunnels too: node:http does not count them among its connections any more. */
     destroyAll(): void {
-      for (const socket of sockets) socket.resetAndDestroy()
+      for (const socket of sockets) reset(socket)
     },
   }
 

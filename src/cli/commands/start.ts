@@ -55,7 +55,7 @@ function lineToPaste(gatewayUrl: string, config: Config): string {
   const password = config['gateway.tokens'].length > 0 ? '<token>' : 'x'
   // Bound to all addresses it is to be had on loopback too.
   const here = gatewayUrl.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
-  const proxy = here.replace('http://', `http://job=demo-1:${password}@`)
+  const proxy = here.replace('://', `://job=demo-1:${password}@`)
   return `try: HTTPS_PROXY=${proxy} curl -sS https://example.com -o /dev/null -w '%{http_connect} %{http_code}\\n'`
 }
 
