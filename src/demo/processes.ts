@@ -87,7 +87,7 @@ function untilReady(child: ChildProcess, output: () => string, signal?: AbortSig
 }
 
 function portOf(part: 'gateway' | 'admin', output: string): number | null {
-  const match = new RegExp(`^${part} listening on http://.*:(\\d+)`, 'm').exec(output)
+  const match = new RegExp(`^${part} listening on https?://.*:(\\d+)`, 'm').exec(output)
   return match ? Number(match[1]) : null
 }
 
