@@ -223,7 +223,21 @@ function contradictions(config: Config): string[] {
     found.push(
       'admin.readToken (ADMIN_READ_TOKEN): without admin.token (ADMIN_TOKEN) everybody could change the fleet; set that too',
     )
-  const tokenNames = config['gateway.tokens'].map(({ name }) => ({ id: name }))
+  if (config['admin.readToken'] !== null && config['admin.readToken'] === config['admin.token'])
+    found.push(
+      'admin.readToken (ADMIN_READ_TOKEN): is the same as admin.token (ADMIN_TOKEN), so it could change the fleet',
+    )
+  const tokens = config['gateway.tokens']
+  for (const [index, { name, token }] of tokens.entries()) {
+    const same = tokens.slice(0, index).find((other) => other.token === token)
+    if (same)
+      found.push(
+        `gateway.tokens: "${same.name}" and "${name}" are the same token; logs could not tell them apart`,
+      )
+    if (token.startsWith('lk1.'))
+      found.push(`gateway.tokens: "${name}" begins with lk1., as signed tokens do; choose another`)
+  }
+  const tokenNames = tokens.map(({ name }) => ({ id: name }))
   found.push(
     ...repeated('gateway.tokens', tokenNames),
     ...repeated('gateway.tokenKeys', config['gateway.tokenKeys']),

@@ -231,6 +231,9 @@ t.test('settings that contradict each other', async (t) => {
     ['an admin API for everybody', { ADMIN_HOST: '0.0.0.0' }, /ADMIN_HOST.*"0\.0\.0\.0".*ADMIN_TOKEN/],
     ['an idle time longer than the longest life', { PIN_IDLE_MS: '100000000' }, /pins\.idleMs.*longer/],
     ['tokens to look with, and none to change', { ADMIN_READ_TOKEN: 'x' }, /ADMIN_READ_TOKEN.*ADMIN_TOKEN/],
+    ['one token for both', { ADMIN_TOKEN: 'x', ADMIN_READ_TOKEN: 'x' }, /ADMIN_READ_TOKEN.*same/],
+    ['one token under two names', { GATEWAY_TOKENS: 'a:1,b:1' }, /"a" and "b" are the same token/],
+    ['a token that looks signed', { GATEWAY_TOKENS: 'a:lk1.x' }, /"a" begins with lk1\./],
     ['two tokens of one name', { GATEWAY_TOKENS: 'a:1,a:2' }, /gateway\.tokens.*"a".*twice/],
     ['an upstream twice', { STATIC_UPSTREAMS: '10.0.0.5:1,10.0.0.5:1' }, /twice/],
   ]
@@ -251,6 +254,8 @@ t.test('settings that contradict each other', async (t) => {
   )
   for (const ADMIN_HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
     t.same(problemsOf({ ADMIN_HOST }), [], ADMIN_HOST)
+  for (const ADMIN_HOST of ['::', '::ffff:127.0.0.1', '127.1', '2130706433', '0', 'localhost.evil.example'])
+    t.match(problemsOf({ ADMIN_HOST }), [/ADMIN_HOST/], ADMIN_HOST)
   t.same(problemsOf({ ADMIN_HOST: '0.0.0.0', ADMIN_TOKEN: 's3cret' }), [], 'with a token')
   t.same(
     problemsOf({ ADMIN_HOST: '0.0.0.0', ROLE: 'gateway', REDIS_URL: 'redis://h' }),

@@ -2,6 +2,7 @@
 // without an event (hostile inputs 0.10), so a gateway that could come there does not start.
 
 import { readFileSync } from 'node:fs'
+import { maxAsking } from './resolver.ts'
 
 /** For what is neither a client nor an upstream: the store, the database (the embedded one has 115 open), the admin API. */
 const otherFiles = 200
@@ -32,11 +33,13 @@ export function checkOpenFiles(
   limit: number | null,
   { maxConnections, maxTunnels }: { readonly maxConnections: number; readonly maxTunnels: number },
 ): void {
-  const needed = maxConnections + maxTunnels + otherFiles
+  // A look-up has a socket of its own; only a connection without a tunnel has one under way.
+  const lookUps = Math.min(maxConnections, maxAsking)
+  const needed = maxConnections + maxTunnels + lookUps + otherFiles
   if (limit === null || limit >= needed) return
   throw new Error(
     `this process may have ${limit} files open, and needs ${needed}: gateway.maxConnections (${maxConnections}) + ` +
-      `gateway.maxTunnels (${maxTunnels}) + ${otherFiles}. Allow it more (ulimit -n ${needed}; LimitNOFILE=${needed} for ` +
+      `gateway.maxTunnels (${maxTunnels}) + look-ups (${lookUps}) + ${otherFiles}. Allow it more (ulimit -n ${needed}; LimitNOFILE=${needed} for ` +
       `systemd; --ulimit nofile=${needed} for docker), or lower these two settings.`,
   )
 }

@@ -11,7 +11,7 @@ export type Resolver = ReturnType<typeof makeResolver>
 
 const maxNames = 10_000
 /** At one time. Each may hold a socket for as long as a slow name server takes. */
-const maxAsking = 1000
+export const maxAsking = 1000
 const maxAddresses = 16
 /** TTLs of 0 and of weeks are both seen in the wild; between these they are obeyed. */
 const ttlBounds = { minMs: 1000, maxMs: 300_000 }

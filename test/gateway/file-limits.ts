@@ -17,11 +17,14 @@ t.test('where it stands in what Linux says', async (t) => {
   t.equal(limitIn('nothing of the kind'), null)
 })
 
-t.test('a limit must carry the connections, the tunnels, and 200 others', async (t) => {
+t.test('a limit must carry the connections, the tunnels, look-ups, and 200 others', async (t) => {
   const settings = { maxConnections: 60, maxTunnels: 40 }
-  checkOpenFiles(300, settings)
+  checkOpenFiles(360, settings)
   checkOpenFiles(null, settings)
-  t.throws(() => checkOpenFiles(299, settings), {
-    message: /^[^\n]*may have 299 files open, and needs 300: [^\n]*ulimit -n 300; [^\n]*lower[^\n]*$/,
+  t.throws(() => checkOpenFiles(359, settings), {
+    message: /^[^\n]*may have 359 files open, and needs 360: [^\n]*ulimit -n 360; [^\n]*lower[^\n]*$/,
   })
+  const many = { maxConnections: 10_000, maxTunnels: 8000 }
+  checkOpenFiles(19_200, many)
+  t.throws(() => checkOpenFiles(19_199, many), { message: /needs 19200/ }, 'at most 1,000 look-ups')
 })

@@ -15,7 +15,7 @@ import { writeSettings } from '../fixtures/settings-file.ts'
 import { until } from '../fixtures/until.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const maxFiles = 300
+const maxFiles = 360
 
 type Limited = { readonly child: ChildProcess; readonly output: () => string }
 
@@ -53,7 +53,7 @@ t.test('a gateway that could run out of files does not start, and says what to d
   t.equal(code, 1)
   t.match(
     output(),
-    /^Lanekeeper failed: this process may have 300 files open, and needs \d+:.*ulimit -n \d+.*\n$/,
+    /^Lanekeeper failed: this process may have 360 files open, and needs \d+:.*ulimit -n \d+.*\n$/,
   )
 })
 
