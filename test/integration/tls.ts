@@ -198,7 +198,8 @@ t.test('a pair that does not fit keeps the program from starting, and is named',
   await t.rejects(
     startLanekeeper({ PROVIDER: 'static', STATIC_UPSTREAMS: '127.0.0.1:1', LANEKEEPER_CONFIG }),
     {
-      message: /^Lanekeeper failed: gateway\.tls\.key: .*tls\.key is not the key of the certificate in .*tls\.crt$/m,
+      message:
+        /^Lanekeeper failed: gateway\.tls\.key: .*tls\.key is not the key of the certificate in .*tls\.crt$/m,
     },
   )
 })
