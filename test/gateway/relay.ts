@@ -313,3 +313,17 @@ for (const link of ['TCP', 'TLS'] as const) {
     })
   })
 }
+
+t.test('an idle tunnel says close_notify to a client over TLS', async (t) => {
+  const toClient = await tlsPair()
+  t.teardown(toClient.close)
+  const toUpstream = await socketPair()
+  t.teardown(toUpstream.close)
+  const joined = relay(toClient.near, toUpstream.near, [])
+  const written = () => toClient.tcp.near.bytesWritten
+  const before = written()
+  joined.close('idle')
+  await joined.ended
+  // An alert of TLS 1.3: a head of 5 bytes, 2 of alert, 1 of type and 16 of seal.
+  t.equal(written() - before, 24)
+})

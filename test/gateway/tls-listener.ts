@@ -28,6 +28,8 @@ import { until } from '../fixtures/until.ts'
 const target = '127.0.0.1:443'
 const trusting = { ca: pemOf('authority.pem') }
 const files = { certificate: pathOf('gateway.pem'), key: pathOf('gateway.key'), clientCa: null }
+/** A record of application data that is sealed with no key. */
+const unreadable = Buffer.from('17030300100102030405060708090a0b0c0d0e0f10', 'hex')
 const withClients = { ...files, clientCa: pathOf('authority.pem') }
 const certificateOf = (name: 'client' | 'stranger') => ({
   ...trusting,
@@ -133,9 +135,20 @@ t.test('a tunnel', async (t) => {
     socket.write(`CONNECT ${target} HTTP/1.1\r\nX-Job-Id: 1\r\n\r\n`)
     t.equal((await readAnswer(socket, 'CONNECT')).status, 200)
     const reset = resetOf(atUpstream!)
-    tcp.write(Buffer.from('17030300100102030405060708090a0b0c0d0e0f10', 'hex'))
+    tcp.write(unreadable)
     t.equal(await reset, 'ECONNRESET')
     await allGone()
+  })
+
+  t.test('that is still to be opened is given up after such a record', async (t) => {
+    const silentUntilLeft: Script = ({ socket }) => void socket.once('end', () => socket.end()).resume()
+    const { openBoth, upstream, allGone } = await setUp(t, { replyTimeoutMs: 60_000 }, silentUntilLeft)
+    const { socket, tcp } = await openBoth()
+    socket.write(`CONNECT ${target} HTTP/1.1\r\nX-Job-Id: 1\r\n\r\n`)
+    await until('it is dialled', () => upstream.heads.length === 1)
+    tcp.write(unreadable)
+    await allGone()
+    await until('the upstream is left', () => upstream.connections().open === 0)
   })
 
   t.test('that is idle ends in good order', async (t) => {
