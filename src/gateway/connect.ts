@@ -4,9 +4,9 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { GatewayError } from '../errors.ts'
 import type { Identity } from '../routing/job.ts'
-import type { Target } from '../types.ts'
 import { parseAuthority } from '../routing/target.ts'
 import { holdEarly } from './early.ts'
+import { keepsConnection } from './head.ts'
 import type { RequestStory } from './request.ts'
 import { refuseSocket } from './refuse.ts'
 import { relay } from './relay.ts'
@@ -22,16 +22,13 @@ type Parts = {
 }
 
 export function makeConnect({ story, readIdentity, earlyBytes, keepReading }: Parts) {
-  function readConnect(req: IncomingMessage): Identity & { target: Target } {
-    return { ...readIdentity(req), target: parseAuthority(req.url ?? '') }
-  }
-
   return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {
     const request = story.begin('connect')
     const gone = new AbortController()
     const early = holdEarly(client, head, earlyBytes, () => gone.abort())
     try {
-      Object.assign(request, readConnect(req))
+      Object.assign(request, readIdentity(req))
+      request.target = parseAuthority(req.url ?? '')
       const tunnel = await story.open(request, gone.signal)
       const fromClient = early.take()
       client.write(establishedReply({ upstreamId: tunnel.upstream.id, egressIp: tunnel.upstream.egressIp }))
@@ -40,9 +37,12 @@ export function makeConnect({ story, readIdentity, earlyBytes, keepReading }: Pa
       const fromClient = early.take()
       const failure = story.refused(request, error, gone.signal)
       if (failure === null) client.destroy()
-      else if (failure.code === 'proxy_auth_required' && fromClient.length === 0 && !client.readableEnded)
-        challenge(failure)
+      else if (failure.code === 'proxy_auth_required' && goesOn(fromClient)) challenge(failure)
       else refuseSocket(client, failure, request.requestId)
+    }
+
+    function goesOn(fromClient: readonly Buffer[]): boolean {
+      return keepsConnection(req) && fromClient.length === 0 && !client.readableEnded
     }
 
     // git, Chromium and Java send credentials only on the connection that was challenged (facts, section 7).

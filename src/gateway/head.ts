@@ -56,6 +56,12 @@ export function headerValues({ rawHeaders }: Pick<Head, 'rawHeaders'>, name: str
   return values
 }
 
+/** Whether the connection may serve another request once this one has its answer (RFC 9112 section 9.3). */
+export function keepsConnection(head: Pick<Head, 'httpVersion' | 'rawHeaders'>): boolean {
+  const options = headerValues(head, 'connection').flatMap((value) => value.toLowerCase().split(','))
+  return head.httpVersion === '1.1' && !options.some((option) => option.trim() === 'close')
+}
+
 /** By its head: while the head is handed on, node:http calls even a request without a body incomplete. */
 export function hasBody(head: Pick<Head, 'rawHeaders'>): boolean {
   if (headerValues(head, 'transfer-encoding').length > 0) return true

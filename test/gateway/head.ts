@@ -1,5 +1,5 @@
 import t from 'tap'
-import { checkHead, headerValues, type Head } from '../../src/gateway/head.ts'
+import { checkHead, headerValues, keepsConnection, type Head } from '../../src/gateway/head.ts'
 
 type Row = { name: string; head: Partial<Head> }
 
@@ -86,4 +86,21 @@ t.test('all values of a header, whatever its case, in order', async (t) => {
   const rawHeaders = ['X-Job-Id', 'a', 'Host', 'h', 'x-job-id', 'b', 'X-JOB-ID', 'a']
   t.same(headerValues({ rawHeaders }, 'x-job-id'), ['a', 'b', 'a'])
   t.same(headerValues({ rawHeaders }, 'x-job-type'), [])
+})
+
+t.test('whether the connection serves another request', async (t) => {
+  const rows: [kept: boolean, httpVersion: string, connection: readonly string[]][] = [
+    [true, '1.1', []],
+    [true, '1.1', ['keep-alive']],
+    [true, '1.1', ['X-Close, closed']],
+    [false, '1.1', ['close']],
+    [false, '1.1', ['TE, Close ']],
+    [false, '1.1', ['keep-alive', 'CLOSE']],
+    [false, '1.0', []],
+    [false, '1.0', ['keep-alive']],
+  ]
+  for (const [kept, httpVersion, connection] of rows) {
+    const rawHeaders = connection.flatMap((value) => ['Connection', value])
+    t.equal(keepsConnection({ httpVersion, rawHeaders }), kept, `HTTP/${httpVersion} ${connection}`)
+  }
 })
