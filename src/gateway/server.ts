@@ -179,6 +179,8 @@ export function makeGatewayServer({
       () => void road(req, res),
       () => {
         const error = tooManyWait()
+        // What came behind it has no answer, and would keep those of all that comes later.
+        res.shouldKeepAlive = false
         refuseResponse(req, res, error, story.refusedUnread(error))
       },
     )

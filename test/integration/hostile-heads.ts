@@ -577,6 +577,7 @@ function withoutIds(text: string): string {
 
 t.test('A22 two requests in one segment', async (t) => {
   const bad = head(`connect ${target} HTTP/1.1`)
+  const many = (count: number) => Array.from({ length: count }, () => 200)
   const twoJobs = get.replace('\r\n', '\r\nX-Job-Id: a\r\nX-Job-Id: b\r\n')
   // `behind`: what follows the last answer, then its end where that is an error; null where the connection is kept.
   const rows: [name: string, bytes: string, statuses: number[], behind: string | null][] = [
@@ -599,7 +600,8 @@ t.test('A22 two requests in one segment', async (t) => {
       [417],
       '',
     ],
-    ['twenty good ones', get.repeat(20), Array.from({ length: 20 }, () => 200), ''],
+    ['twenty good ones', get.repeat(20), many(20), ''],
+    ['more than may wait', get.repeat(50), [...many(33), 429], ''],
     // Opaque bytes of the tunnel, whatever they look like.
     ['a CONNECT, then a GET', head(connectLine) + get, [200], 'HTTP/1.1 200 OK\r\n'],
     ['a refused CONNECT, then a good GET', head('CONNECT h HTTP/1.1') + get, [400], ''],
