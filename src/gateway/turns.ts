@@ -4,12 +4,21 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { reset } from './reset.ts'
 
 type Exchange = { readonly req: IncomingMessage; readonly res: ServerResponse; readonly run: () => void }
 
-/** @param maxWaiting  requests behind the one under way; the next is told so in its turn, and is the last */
+/** Times `maxWaiting`. node:http keeps all that it has parsed, 1.6 KB each, as long as one before waits for its answer. */
+const tooManyTimes = 4
+
+/**
+ * @param maxWaiting  requests behind the one under way; the next is told so in its turn, and is the last. Who goes on
+ *   all the same is cut off
+ */
 export function makeTurns({ maxWaiting }: { maxWaiting: number }) {
   const lines = new WeakMap<Socket, Exchange[]>()
+  /** Behind the last. */
+  const unheard = new WeakMap<Socket, number>()
 
   function start({ req, res, run }: Exchange): void {
     const { socket } = req
@@ -20,6 +29,12 @@ export function makeTurns({ maxWaiting }: { maxWaiting: number }) {
       else lines.delete(socket)
     })
     run()
+  }
+
+  function drop(socket: Socket): void {
+    const count = (unheard.get(socket) ?? 0) + 1
+    unheard.set(socket, count)
+    if (count >= maxWaiting * tooManyTimes) reset(socket)
   }
 
   return {
@@ -36,6 +51,7 @@ export function makeTurns({ maxWaiting }: { maxWaiting: number }) {
         start({ req, res, run })
       } else if (line.length < maxWaiting) line.push({ req, res, run })
       else if (line.length === maxWaiting) line.push({ req, res, run: refuse })
+      else drop(socket)
     },
   }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { makeTurns } from '../../src/gateway/turns.ts'
@@ -79,5 +80,13 @@ t.test('who leaves is not served any more', async (t) => {
   await until('all are there', () => arrived.length === 2)
   client.resetAndDestroy()
   await until('all is over', () => client.destroyed)
+  t.strictSame(running(), ['/0'])
+})
+
+t.test('who sends on and on behind the last is cut off, so that it costs no more', async (t) => {
+  const { client, running } = await setUp(t)
+  const closed = once(client, 'close').catch((error: NodeJS.ErrnoException) => error.code)
+  client.write(get(...Array.from({ length: 1000 }, (_, index) => `/${index}`)))
+  t.equal(await closed, 'ECONNRESET')
   t.strictSame(running(), ['/0'])
 })
