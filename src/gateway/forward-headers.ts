@@ -69,7 +69,7 @@ function isObsolete(lower: string, httpVersion: string): boolean {
 
 /** What somebody behind us might read in another way than we do is written by us. */
 function rewritten(lower: string, value: string, maxForwards: number | null): string {
-  if (lower === 'content-length') return value.trim().replace(/^0+(?=\d)/, '')
+  if (lower === 'content-length') return plainLength(value)
   if (lower === 'transfer-encoding') return 'chunked'
   if (lower === 'max-forwards' && maxForwards !== null) return String(maxForwards)
   return value
@@ -83,6 +83,23 @@ export function responseHeaders(rawHeaders: readonly string[]): [string, string]
     if (!endsHere(rawHeaders[i]!.toLowerCase())) lines.push([rawHeaders[i]!, rawHeaders[i + 1]!])
   }
   return lines
+}
+
+/**
+ * Content-Length of an answer as we write it: what a client might read in another way, or wait for, is not said.
+ * @returns null where there is none
+ */
+export function lengthOfAnswer({
+  statusCode,
+  headers,
+}: Pick<IncomingMessage, 'statusCode' | 'headers'>): string | null {
+  const length = headers['content-length']
+  // RFC 9110 section 8.6: never in a 204, which has no body whatever it says.
+  return length === undefined || statusCode === 204 ? null : plainLength(length)
+}
+
+function plainLength(value: string): string {
+  return value.trim().replace(/^0+(?=\d)/, '')
 }
 
 /** All of `Via` in one value, ours at its end. */

@@ -16,7 +16,7 @@ import httpProxy from 'http-proxy'
 import type { Identity } from '../routing/job.ts'
 import { answerFault, brokenAnswer, limitInterim, switchFault } from './answer-fault.ts'
 import { watchExchange } from './exchange.ts'
-import { hopByHopIn, requestHeaders, viaOfAnswer } from './forward-headers.ts'
+import { hopByHopIn, lengthOfAnswer, requestHeaders, viaOfAnswer } from './forward-headers.ts'
 import { expectsContinue, httpAuthority, readPlainHead, type PlainHead } from './plain-head.ts'
 import type { RequestStory } from './request.ts'
 import { answerOptions, lingerAfter, refuseResponse } from './refuse.ts'
@@ -115,6 +115,9 @@ function makeProxy(via: string | null) {
     if (res.writableEnded) return void answer.destroy()
     const endsHere = hopByHopIn(answer.rawHeaders)
     for (const name of Object.keys(answer.headers)) if (endsHere(name)) delete answer.headers[name]
+    const length = lengthOfAnswer(answer)
+    if (length === null) delete answer.headers['content-length']
+    else answer.headers['content-length'] = length
     if (via !== null) answer.headers.via = viaOfAnswer(answer, via)
     // Whoever was told no before its body was wanted may go on with a new request, or with the body: nobody can tell.
     if (!req.complete) lingerAfter(req, res)

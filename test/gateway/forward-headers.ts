@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   hopByHopIn,
+  lengthOfAnswer,
   requestHeaders,
   responseHeaders,
   viaOfAnswer,
@@ -237,6 +238,23 @@ t.test('Via', async (t) => {
   ])
   t.equal(viaOfAnswer({ httpVersion: '1.0', headers: {} }, 'gw'), '1.0 gw')
   t.equal(viaOfAnswer({ httpVersion: '1.1', headers: { via: '1.1 a, 1.1 b' } }, 'gw'), '1.1 a, 1.1 b, 1.1 gw')
+})
+
+t.test('the length of an answer', (t) => {
+  const rows: [status: number, said: string | undefined, written: string | null][] = [
+    [200, '42', '42'],
+    [200, '0042', '42'],
+    [200, '000', '0'],
+    [304, '42', '42'],
+    [204, '42', null],
+    [204, '0', null],
+    [200, undefined, null],
+  ]
+  for (const [statusCode, said, written] of rows) {
+    const headers = said === undefined ? {} : { 'content-length': said }
+    t.equal(lengthOfAnswer({ statusCode, headers }), written, `${statusCode}: ${said}`)
+  }
+  t.end()
 })
 
 t.test('headers of the answer', async (t) => {

@@ -496,6 +496,27 @@ t.test('an answer reaches who is still sending', async (t) => {
   })
 })
 
+t.test('E26: how long an answer is, is written by us', async (t) => {
+  const rows: [name: string, says: string, length: string | undefined][] = [
+    ['E26: a length with zeros', 'HTTP/1.1 200 OK\r\nContent-Length: 002\r\n\r\nok', '2'],
+    ['E26: a 204 with a length', 'HTTP/1.1 204 OK\r\nContent-Length: 2\r\n\r\nok', undefined],
+    ['E26: a 304 with that of its 200', 'HTTP/1.1 304 OK\r\nContent-Length: 2\r\n\r\n', '2'],
+  ]
+  for (const [name, says, length] of rows) {
+    await t.test(name, async (t) => {
+      const world = await startPlain(t, () => says)
+      const socket = await openSocket(world)
+      t.teardown(() => socket.destroy())
+      for (const path of ['/', '/next']) {
+        socket.write(request('', { path }))
+        const answer = await readAnswer(socket, 'GET')
+        t.equal(`${answer.status}`, says.slice(9, 12))
+        t.equal(answer.headers['content-length'], length)
+      }
+    })
+  }
+})
+
 t.test('E26: targets that say too much', async (t) => {
   const lines = (count: number) => Array.from({ length: count }, (_, index) => `a${index}:\r\n`).join('')
   const head = 'HTTP/1.1 200 OK\r\n'
