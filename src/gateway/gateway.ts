@@ -219,6 +219,7 @@ export function makeGateway({
       reports: store.reports,
       events,
       newId: randomUUID,
+      bodyTimeoutMs: settings.headTimeoutMs,
     }),
   })
 

@@ -11,6 +11,7 @@ import type { Pinning } from '../routing/pin.ts'
 import type { Reports } from '../store/store.ts'
 import type { Identity } from '../routing/job.ts'
 import { reportOutcomes, type Job, type ReportOutcome } from '../types.ts'
+import { expectsContinue } from './plain-head.ts'
 import { answerOptions, refuseResponse } from './refuse.ts'
 import type { RequestStory } from './request.ts'
 
@@ -28,6 +29,8 @@ type Parts = {
   readonly events: Events
   /** A UUID, never the same again. */
   readonly newId: () => string
+  /** For all of a report. */
+  readonly bodyTimeoutMs: number
 }
 
 export function makeJobApi({
@@ -40,6 +43,7 @@ export function makeJobApi({
   reports,
   events,
   newId,
+  bodyTimeoutMs,
 }: Parts) {
   const routes: {
     readonly [route: string]: (req: IncomingMessage, res: ServerResponse, job: Job) => Promise<void>
@@ -60,7 +64,8 @@ export function makeJobApi({
     },
 
     async 'POST /v1/job/report'(req, res, job) {
-      const outcome = readOutcome(await readBody(req))
+      if (expectsContinue(req)) res.writeContinue()
+      const outcome = readOutcome(await within(bodyTimeoutMs, readBody(req)))
       const pin = await pinning.read(job.id)
       const report = { job: pin?.job ?? job, upstream: pin?.upstreamId ?? null, outcome }
       if (!(await reports.add({ id: newId(), ...report }))) throw tooManyWait()
@@ -100,6 +105,26 @@ function unknownRoute(): GatewayError {
       'This is a forward proxy: send CONNECT host:port or an absolute http:// URL. For itself it answers only ' +
       'GET /v1/job, DELETE /v1/job and POST /v1/job/report.',
   })
+}
+
+/** Within the time: nothing else ends a request whose body never comes. */
+async function within(timeoutMs: number, body: Promise<string>): Promise<string> {
+  // Who was told so is cut off then, and its body breaks off.
+  body.catch(() => undefined)
+  let timer: NodeJS.Timeout | undefined
+  const tooSlow = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(bodyTooSlow(timeoutMs)), timeoutMs)
+  })
+  try {
+    return await Promise.race([body, tooSlow])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function bodyTooSlow(timeoutMs: number): GatewayError {
+  const detail = `The report did not arrive within ${timeoutMs} ms.`
+  return new GatewayError('bad_request', { detail, reason: 'head_too_slow' })
 }
 
 async function readBody(req: IncomingMessage): Promise<string> {

@@ -3,7 +3,8 @@
 
 import { once } from 'node:events'
 import t from 'tap'
-import { startHostile } from '../fixtures/hostile.ts'
+import { expectRefused, startHostile } from '../fixtures/hostile.ts'
+import { readAnswer } from '../fixtures/raw-answer.ts'
 import { openSocket } from '../fixtures/raw-client.ts'
 import { established } from '../fixtures/scripted-upstream.ts'
 import { until } from '../fixtures/until.ts'
@@ -34,3 +35,24 @@ t.test(
     )
   },
 )
+
+t.test('a report whose body never comes is told so, and its connection closed', async (t) => {
+  const hostile = await startHostile(t, { settings: { headTimeoutMs: 300 } })
+  const head = `POST /v1/job/report HTTP/1.1\r\n${host}X-Job-Id: slow\r\nContent-Length: 40\r\n`
+  const late = { status: 408, code: 'bad_request', detail: /did not arrive within 300 ms/ } as const
+  await expectRefused(t, hostile, `${head}\r\n`, late)
+  await expectRefused(t, hostile, `${head}\r\n{"outcome": `, late)
+})
+
+t.test('a report that waits for a 100 is asked on', async (t) => {
+  const hostile = await startHostile(t)
+  const client = await openSocket(hostile)
+  t.teardown(() => client.destroy())
+  const body = '{"outcome": "ok"}'
+  client.write(
+    `POST /v1/job/report HTTP/1.1\r\n${host}X-Job-Id: a\r\nExpect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
+  )
+  t.match(String(await once(client, 'data')), /^HTTP\/1\.1 100 /)
+  client.write(body)
+  t.equal((await readAnswer(client, 'POST')).status, 202)
+})
