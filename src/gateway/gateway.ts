@@ -143,7 +143,7 @@ export function makeGateway({
   const laneTargets = makeLaneTargets({ fleet, known, events, now })
   const openTunnel = makeOpenTunnel({
     pinning,
-    findTarget: (target, job) => findTarget(target, job, { guard, laneTargets, resolver }),
+    findTarget: (target, job, signal) => findTarget(target, job, { guard, laneTargets, resolver, signal }),
     laneTargets,
     dial,
     load,
@@ -317,18 +317,19 @@ type Ways = {
   readonly guard: TargetGuard
   readonly laneTargets: LaneTargets
   readonly resolver: Resolver | null
+  readonly signal: AbortSignal
 }
 
 /** The name is checked, then every address; one that may not be reached refuses the whole name (design 4). */
 async function findTarget(
   target: Target,
   job: Job,
-  { guard, laneTargets, resolver }: Ways,
+  { guard, laneTargets, resolver, signal }: Ways,
 ): Promise<readonly Target[]> {
   guard.checkName(target)
   laneTargets.check(job, target)
   if (resolver === null) return [target]
-  const addresses = await resolver.resolve(target.host)
+  const addresses = await resolver.resolve(target.host, { jobId: job.id, signal })
   for (const address of addresses) guard.checkAddress(address, target)
   return addresses.map((host) => ({ host, port: target.port }))
 }

@@ -21,7 +21,7 @@ export type StandingTunnel = {
 type Parts = {
   readonly pinning: Pinning
   /** The addresses (or the name) to ask the upstream for; refuses what may not be reached. */
-  readonly findTarget: (target: Target, job: Job) => Promise<readonly Target[]>
+  readonly findTarget: (target: Target, job: Job, signal: AbortSignal) => Promise<readonly Target[]>
   readonly laneTargets: Pick<LaneTargets, 'afterPinning'>
   readonly dial: (upstream: Upstream, target: Target, limits: DialLimits) => Promise<Socket>
   readonly load: UpstreamLoad
@@ -62,7 +62,7 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
     signal: AbortSignal,
     admit: () => void = () => {},
   ): Promise<StandingTunnel> {
-    const addresses = await whileThere(findTarget(target, job), signal)
+    const addresses = await whileThere(findTarget(target, job, signal), signal)
     const checkPinned = laneTargets.afterPinning(target)
     admit()
     const startedMs = now()

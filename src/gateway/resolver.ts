@@ -12,6 +12,8 @@ export type Resolver = ReturnType<typeof makeResolver>
 const maxNames = 10_000
 /** At one time. Each may hold a socket for as long as a slow name server takes. */
 export const maxAsking = 1000
+/** Of these, those that one job began. */
+const maxAskingOfJob = 100
 const maxAddresses = 16
 /** TTLs of 0 and of weeks are both seen in the wild; between these they are obeyed. */
 const ttlBounds = { minMs: 1000, maxMs: 300_000 }
@@ -24,10 +26,10 @@ export function makeResolver(parts: {
 }) {
   const { lookup, timeoutMs, now } = parts
   const kept = new Map<string, { readonly addresses: readonly string[]; readonly untilMs: number }>()
-  const asking = new Map<string, Promise<readonly string[]>>()
+  const asking = new Map<string, LookUp>()
 
-  async function ask(host: string): Promise<readonly string[]> {
-    const found = (await within(host, timeoutMs, lookup)).slice(0, maxAddresses)
+  async function ask(host: string, limit: AbortController): Promise<readonly string[]> {
+    const found = (await within(host, { timeoutMs, limit, lookup })).slice(0, maxAddresses)
     if (found.length === 0) throw notFound(host, 'ENODATA')
     const ttlMs = Math.min(...found.map((address) => address.ttlMs))
     const addresses = found.map(({ address }) => address)
@@ -35,13 +37,35 @@ export function makeResolver(parts: {
     return addresses
   }
 
-  /** Nobody's leaving ends it: others may wait for it, and the next one may use it. */
-  function askOnce(host: string): Promise<readonly string[]> {
-    if (asking.size >= maxAsking)
-      throw new GatewayError('overloaded', { detail: 'Too many names are being resolved now. Try again.' })
-    const answer = ask(host).finally(() => asking.delete(host))
-    asking.set(host, answer)
-    return answer
+  /** Nobody's leaving ends it, since the next one may use it; but where all places are taken, who is waited for stays. */
+  function askOnce(host: string, jobId: string | null): LookUp {
+    if (jobId !== null && begunBy(jobId) >= maxAskingOfJob)
+      throw new GatewayError('rate_limited', {
+        detail: `This job has ${maxAskingOfJob} names being resolved already. Try again.`,
+      })
+    if (asking.size >= maxAsking) leaveOne()
+    const limit = new AbortController()
+    const answer = ask(host, limit).finally(() => {
+      if (asking.get(host) === lookUp) asking.delete(host)
+    })
+    const lookUp: LookUp = { jobId, answer, waiting: 0, limit }
+    asking.set(host, lookUp)
+    return lookUp
+  }
+
+  function begunBy(jobId: string): number {
+    let count = 0
+    for (const lookUp of asking.values()) if (lookUp.jobId === jobId) count += 1
+    return count
+  }
+
+  function leaveOne(): void {
+    for (const [host, { waiting, limit }] of asking) {
+      if (waiting > 0) continue
+      asking.delete(host)
+      return limit.abort()
+    }
+    throw new GatewayError('overloaded', { detail: 'Too many names are being resolved now. Try again.' })
   }
 
   function keep(host: string, addresses: readonly string[], ttlMs: number): void {
@@ -54,19 +78,40 @@ export function makeResolver(parts: {
   return {
     /**
      * @returns address literals, at least one, best first; the host itself where it is one
-     * @throws GatewayError target_failed, target_timeout, overloaded
+     * @throws GatewayError target_failed, target_timeout, rate_limited, overloaded
      */
-    async resolve(host: string): Promise<readonly string[]> {
+    async resolve(host: string, { jobId, signal }: Asker = nobody): Promise<readonly string[]> {
       if (isIP(host) !== 0) return [host]
       const known = kept.get(host)
       if (known && now() < known.untilMs) return known.addresses
-      return asking.get(host) ?? askOnce(host)
+      const lookUp = asking.get(host) ?? askOnce(host, jobId)
+      if (signal?.aborted) return lookUp.answer
+      lookUp.waiting += 1
+      signal?.addEventListener('abort', () => (lookUp.waiting -= 1), { once: true })
+      return lookUp.answer
     },
   }
 }
 
-async function within(host: string, timeoutMs: number, lookup: Lookup): Promise<readonly Address[]> {
-  const limit = new AbortController()
+type Asker = {
+  readonly jobId: string | null
+  /** Aborts when it has left. */
+  readonly signal?: AbortSignal
+}
+const nobody: Asker = { jobId: null }
+
+type LookUp = {
+  /** Who began it. */
+  readonly jobId: string | null
+  readonly answer: Promise<readonly string[]>
+  waiting: number
+  /** Ends it. */
+  readonly limit: AbortController
+}
+
+type Within = { readonly timeoutMs: number; readonly limit: AbortController; readonly lookup: Lookup }
+
+async function within(host: string, { timeoutMs, limit, lookup }: Within): Promise<readonly Address[]> {
   // Not AbortSignal.timeout, which would keep all of a finished look-up for the rest of its time.
   const timer = setTimeout(() => limit.abort(), timeoutMs).unref()
   const timedOut = new Promise<never>((_, reject) => {

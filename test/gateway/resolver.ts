@@ -137,6 +137,37 @@ t.test('so many look-ups at one time, and no more', async (t) => {
   t.same(await late, ['192.0.2.1'], 'afterwards there is room')
 })
 
+t.test(
+  'one job cannot take all look-ups: it may have a hundred, whether it waits for them or not',
+  async (t) => {
+    const { resolver } = setUp(() => new Promise(() => {}))
+    const gone = AbortSignal.abort()
+    for (let index = 0; index < 100; index++)
+      void resolver.resolve(`${index}.test`, { jobId: 'a', signal: gone })
+    await t.rejects(resolver.resolve('more.test', { jobId: 'a' }), { code: 'rate_limited', status: 429 })
+    void resolver.resolve('7.test', { jobId: 'a' })
+    const other = resolver.resolve('more.test', { jobId: 'b' })
+    t.equal(await Promise.race([other, 'it waits']), 'it waits')
+  },
+)
+
+t.test('where all places are taken, one that nobody waits for makes room', async (t) => {
+  const signals: AbortSignal[] = []
+  const { resolver, asked } = setUp((host, signal) => {
+    signals.push(signal)
+    return host === 'new.test' ? Promise.resolve(one(1000)) : new Promise(() => {})
+  })
+  const leaving = new AbortController()
+  const waits = Array.from({ length: 999 }, (_, index) => resolver.resolve(`${index}.test`))
+  const left = resolver.resolve('left.test', { jobId: 'a', signal: leaving.signal })
+  await t.rejects(resolver.resolve('new.test'), { code: 'overloaded' })
+  leaving.abort()
+  t.same(await resolver.resolve('new.test'), ['192.0.2.1'])
+  await t.rejects(left, { code: 'target_timeout' })
+  t.same([asked.length, signals.filter(({ aborted }) => aborted).length], [1001, 1])
+  t.equal(await Promise.race([...waits, 'they wait']), 'they wait')
+})
+
 t.test('a look-up that takes too long is given up, and told so', async (t) => {
   let signal: AbortSignal | undefined
   const { resolver, asked } = setUp((_, its) => {

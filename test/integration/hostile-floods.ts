@@ -56,3 +56,22 @@ t.test('a report that waits for a 100 is asked on', async (t) => {
   client.write(body)
   t.equal((await readAnswer(client, 'POST')).status, 202)
 })
+
+t.test('names that nobody answers for, asked for and left: other jobs have theirs resolved', async (t) => {
+  const hostile = await startHostile(t, {
+    target: 'bank.example:443',
+    lookup: (name) =>
+      name === 'bank.example' ? Promise.resolve([{ address: '127.0.0.1', ttlMs: 0 }]) : new Promise(() => {}),
+  })
+  const { facts } = hostile.gateway
+  for (let index = 0; index < 1100; index++) {
+    const client = await openSocket(hostile)
+    client.on('error', () => {})
+    client.write(`CONNECT ${index}.slow.example:443 HTTP/1.1\r\n${host}X-Job-Id: many\r\n\r\n`)
+    // All that it has cost by now is a packet.
+    client.end(() => client.destroy())
+  }
+  await until('all are on record', () => facts.of('request_refused').length === 1100)
+  t.equal(facts.of('request_refused').filter(({ code }) => code === 'rate_limited').length, 1000)
+  await hostile.serveOne()
+})
