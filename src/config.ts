@@ -148,6 +148,9 @@ export class ConfigError extends Error {
  */
 export function loadConfig(env: Environment = process.env): Config {
   const problems: string[] = []
+  // http-proxy-3 reads it, and then fetches for itself: from the gateway's own address.
+  if (env.FORCE_FETCH_PATH === 'true')
+    problems.push('FORCE_FETCH_PATH: would send plain requests past their upstreams; unset it')
   const defaults = readYaml(new URL('../config/default.yaml', import.meta.url), problems)
   const file = env.LANEKEEPER_CONFIG ? readYaml(env.LANEKEEPER_CONFIG, problems) : new Map<string, unknown>()
   const config: { [key: string]: unknown } = {}

@@ -231,6 +231,7 @@ t.test('settings that contradict each other', async (t) => {
     ['an admin API for everybody', { ADMIN_HOST: '0.0.0.0' }, /ADMIN_HOST.*"0\.0\.0\.0".*ADMIN_TOKEN/],
     ['an idle time longer than the longest life', { PIN_IDLE_MS: '100000000' }, /pins\.idleMs.*longer/],
     ['tokens to look with, and none to change', { ADMIN_READ_TOKEN: 'x' }, /ADMIN_READ_TOKEN.*ADMIN_TOKEN/],
+    ['a way round the upstreams', { FORCE_FETCH_PATH: 'true' }, /FORCE_FETCH_PATH.*past their upstreams/],
     ['one token for both', { ADMIN_TOKEN: 'x', ADMIN_READ_TOKEN: 'x' }, /ADMIN_READ_TOKEN.*same/],
     ['one token under two names', { GATEWAY_TOKENS: 'a:1,b:1' }, /"a" and "b" are the same token/],
     ['a token that looks signed', { GATEWAY_TOKENS: 'a:lk1.x' }, /"a" begins with lk1\./],
