@@ -59,7 +59,9 @@ function readAuthority(text: string, defaultPort: number | null): Target {
 function readPort(text: string): number {
   const port = /^[1-9][0-9]{0,4}$/.test(text) ? Number(text) : 0
   if (port >= 1 && port <= 65_535) return port
-  throw refuse(`The port ${quoted(text)} is not a number from 1 to 65535 without leading zeros.`)
+  // `http://user:pa/ss@host/` has no `@` before its path: only what looks like a port is shown.
+  const shown = /^[+-]?\d{0,6}$/.test(text) ? ` ${quoted(text)}` : ''
+  throw refuse(`The port${shown} is not a number from 1 to 65535 without leading zeros.`)
 }
 
 function checkLength(text: string, max: number): void {

@@ -200,6 +200,27 @@ function holds(parse: () => Target): boolean {
   return true
 }
 
+t.test('what may be a password is not shown, with or without the @ behind it', async (t) => {
+  const spellings = ['hunter@bank', 'hun/ter@bank', 'hun?ter@bank', 'hunter%40bank', '1234567/hunter@bank']
+  for (const spelling of spellings)
+    for (const text of [`http://user:${spelling}`, `https://user:${spelling}`, `user:${spelling}`])
+      for (const parse of [parseHttpUrl, parseAuthority]) {
+        const error = refusalOf(() => parse(text))
+        t.match(error, { code: 'bad_request' }, text)
+        t.notMatch(error?.message, /hun|ter@|1234567/, text)
+      }
+  t.match(refusalOf(() => parseAuthority('bank.test:065536'))?.message, /The port "065536" is not/)
+})
+
+function refusalOf(parse: () => unknown): Error | null {
+  try {
+    parse()
+    return null
+  } catch (error) {
+    return error as Error
+  }
+}
+
 t.test('any text is refused, or gives a canonical target that reads back the same', async (t) => {
   let parsed = 0
   fc.assert(
