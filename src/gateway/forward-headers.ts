@@ -116,8 +116,9 @@ export function hopByHopIn(rawHeaders: readonly string[]): (lowerName: string) =
   return (lower) => hopByHop.has(lower) || named.has(lower) || lower.startsWith('proxy-')
 }
 
+/** With underscores too: programs that make variables of headers (CGI) read both as one. */
 function isOurs(lower: string): boolean {
-  return lower.startsWith('x-job-') || lower.startsWith('proxy-')
+  return /^(?:x[-_]job|proxy)[-_]/.test(lower)
 }
 
 function connectionNames(rawHeaders: readonly string[]): Set<string> {

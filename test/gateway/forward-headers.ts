@@ -107,6 +107,15 @@ t.test('headers that go no further', async (t) => {
       ],
     },
     {
+      name: 'both with underscores, which some targets read as hyphens',
+      given: [
+        ['X_Job_Id', '42'],
+        ['x-job_type', 'payment'],
+        ['X_JOB-Institution', 'b'],
+        ['Proxy_Authorization', 'Basic eA=='],
+      ],
+    },
+    {
       name: 'hop-by-hop ones',
       given: [
         ['Connection', 'close'],
