@@ -7,6 +7,7 @@ import type { Registry } from 'prom-client'
 import { ControlError } from '../errors.ts'
 import { accessOf, asksForToken, isForThisMachine, isFromOtherSite, type AdminTokens } from './auth.ts'
 import { answerClientError } from './client-error.ts'
+import { limitConnections } from './connections.ts'
 import type { ControlParts } from './control-parts.ts'
 import { answerNotFound } from './not-found.ts'
 import { addOpenapi, addOpenapiRoute } from './openapi.ts'
@@ -38,6 +39,8 @@ type Parts = AdminTokens & {
 const maxBodyBytes = 512 * 1024
 /** Until the last byte of a request is there. */
 const maxRequestMs = 30_000
+/** With the embedded database (115) they fit in what file-limits.ts sets aside. */
+const maxConnections = 50
 
 export type AdminServer = ReturnType<typeof makeAdminServer>
 
@@ -65,6 +68,7 @@ export function makeAdminServer({ token, readToken, metrics, health, jobs, contr
     // What the router itself refuses, such as a path that cannot be decoded.
     frameworkErrors: (error, _, reply) => sendError(reply as FastifyReply, error),
   })
+  limitConnections(app.server, maxConnections)
   // The schemas of answers are told and tested; fastify's own serializer would drop what they do not know.
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer))
   // Else a text would pass as a body, and any web page could send one without being asked (CORS).
