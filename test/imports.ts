@@ -107,6 +107,8 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/canonical-json.ts',
     // A rule's targets read the same as in a settings file.
     'src/target-pattern.ts',
+    // Who asks from this machine.
+    'src/ip-range.ts',
   ],
   'src/cli/': ['src/config.ts'],
   'src/cli/commands/start.ts': ['src/config.ts', 'src/main.ts'],

@@ -2,6 +2,7 @@
 // a page of another site.
 
 import { isIP } from 'node:net'
+import { isLoopback } from '../ip-range.ts'
 import { findToken } from '../routing/token.ts'
 
 export type AdminTokens = {
@@ -50,4 +51,9 @@ export function isForThisMachine(host: string | undefined): boolean {
   if (host === undefined) return true
   const name = host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
   return name === 'localhost' || name.endsWith('.localhost') || isIP(name.replace(/^\[(.*)\]$/, '$1')) !== 0
+}
+
+/** @param address  of the other side, as node:net says it */
+export function isThisMachine(address: string | undefined): boolean {
+  return isLoopback((address ?? '').replace(/^::ffff:/i, ''))
 }

@@ -5,7 +5,14 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { AddressInfo, Socket } from 'node:net'
 import type { Registry } from 'prom-client'
 import { ControlError } from '../errors.ts'
-import { accessOf, asksForToken, isForThisMachine, isFromOtherSite, type AdminTokens } from './auth.ts'
+import {
+  accessOf,
+  asksForToken,
+  isForThisMachine,
+  isFromOtherSite,
+  isThisMachine,
+  type AdminTokens,
+} from './auth.ts'
 import { answerClientError } from './client-error.ts'
 import { limitConnections } from './connections.ts'
 import type { ControlParts } from './control-parts.ts'
@@ -45,8 +52,7 @@ const maxConnections = 50
 export type AdminServer = ReturnType<typeof makeAdminServer>
 
 export function makeAdminServer({ token, readToken, metrics, health, jobs, control, failed }: Parts) {
-  // Without control nothing can be changed here, and the port may be open to others by any name.
-  const rights = { token, readToken, isForAnyName: control === null }
+  const rights = { token, readToken }
   const sendError = (reply: FastifyReply, error: unknown) => {
     const { problem, retryAfterS } = refusalOf(error)
     if (problem.status === 500) failed?.(error)
@@ -107,10 +113,8 @@ export function makeAdminServer({ token, readToken, metrics, health, jobs, contr
   }
 }
 
-type Rights = AdminTokens & { readonly isForAnyName: boolean }
-
 /** Before anything of the body is read. */
-function refusalFor({ method, headers }: FastifyRequest, rights: Rights): Problem | null {
+function refusalFor({ method, headers, socket }: FastifyRequest, rights: AdminTokens): Problem | null {
   const access = accessOf(headers.authorization, rights)
   if (access === 'none') {
     const detail = 'The admin API asks for its bearer token: Authorization: Bearer <ADMIN_TOKEN>.'
@@ -120,7 +124,10 @@ function refusalFor({ method, headers }: FastifyRequest, rights: Rights): Proble
   if (access === 'look' && !looks)
     return forbidden(`This token (ADMIN_READ_TOKEN) may only look; ${method} asks for ADMIN_TOKEN.`)
   if (asksForToken(rights)) return null
-  if (!rights.isForAnyName && !isForThisMachine(headers.host))
+  // A gateway alone may be bound beyond loopback without a token, for its probes and metrics: not to tell of jobs.
+  if (!isThisMachine(socket.remoteAddress))
+    return forbidden('Where no ADMIN_TOKEN is set, only this machine itself is answered here. Set one.')
+  if (!isForThisMachine(headers.host))
     return forbidden(
       'Where no ADMIN_TOKEN is set, this machine is answered as localhost or by its address, not under another name.',
     )

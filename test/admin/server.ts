@@ -261,12 +261,25 @@ t.test('without a token, a name of others that leads here is not answered', asyn
   const authorization = 'Bearer s3cret'
   const shown = await guarded.inject({ url: '/v1/jobs/job-1', headers: { ...headers, authorization } })
   t.equal(shown.statusCode, 200, 'with one, any name will do')
-  const { app: gateway } = makeAdmin(t, { jobs: oneJob })
-  t.equal(
-    (await gateway.inject({ url: '/v1/jobs/job-1', headers })).statusCode,
-    200,
-    'a gateway has more names',
-  )
+})
+
+t.test('without a token, no other machine is told of jobs, by a gateway alone neither', async (t) => {
+  const { control } = makeControl()
+  for (const parts of [{ jobs: oneJob }, { jobs: oneJob, control }]) {
+    const { app } = makeAdmin(t, parts)
+    const { app: guarded } = makeAdmin(t, { ...parts, token: 's3cret' })
+    for (const remoteAddress of ['10.0.0.7', '::ffff:10.0.0.7', '2001:db8::1']) {
+      const answer = await app.inject({ url: '/v1/jobs/job-1', remoteAddress })
+      t.equal(answer.statusCode, 403)
+      t.match(answer.json(), { code: 'forbidden', detail: /only this machine/ })
+      t.equal((await app.inject({ url: '/metrics', remoteAddress })).statusCode, 200)
+      const authorization = 'Bearer s3cret'
+      const shown = await guarded.inject({ url: '/v1/jobs/job-1', remoteAddress, headers: { authorization } })
+      t.equal(shown.statusCode, 200)
+    }
+    for (const remoteAddress of ['127.0.0.1', '::ffff:127.0.0.1', '127.9.9.9', '::1'])
+      t.equal((await app.inject({ url: '/v1/jobs/job-1', remoteAddress })).statusCode, 200)
+  }
 })
 
 t.test('what an answer says beyond its schema is not dropped, so that a test can notice it', async (t) => {
