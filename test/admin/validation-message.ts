@@ -50,14 +50,14 @@ t.test('a refusal names the field and what is allowed', async (t) => {
     ],
     [post('/v1/upstreams', []), 'The body must be a JSON object.'],
     [{ url: '/v1/upstreams', method: 'POST' }, 'The body must be a JSON object.'],
-    [post('/v1/restrictions', { ...rule, kind: 'Deny' }), 'Field "kind" must be exclusive or deny.'],
+    [post('/v1/restrictions', { ...rule, kind: 'Deny' }), 'Field "kind" must be exclusive, deny or targets.'],
     [
       post('/v1/restrictions', { ...rule, upstreams: { ids: [] } }),
       'Field "upstreams" must be {"ids": [1 to 1000 upstream ids]} or {"labels": {1 to 32 labels}}.',
     ],
     [
       post('/v1/restrictions', { kind: 'deny' }),
-      'Field "upstreams" is missing; it must be {"ids": [1 to 1000 upstream ids]} or {"labels": {1 to 32 labels}}.',
+      'Field "upstreams" must be {"ids": [1 to 1000 upstream ids]} or {"labels": {1 to 32 labels}} with kind deny.',
     ],
     [
       post('/v1/upstreams/up-1/drain', { deadlineMs: -1 }),
