@@ -10,9 +10,10 @@ import type { FuzzCase } from './fuzz-case.ts'
 import { heads } from './heads.ts'
 import { cross, mutate } from './mutate.ts'
 import { makeRandom, type Random } from './random.ts'
+import { sequences } from './sequences.ts'
 import { targets } from './targets.ts'
 
-const cases: readonly FuzzCase[] = [targets, credentials, connectReplies, heads]
+const cases: readonly FuzzCase[] = [targets, credentials, connectReplies, heads, sequences]
 /** So long with one case, then the next: all of them get the same time. */
 const sliceMs = 500
 /** Inputs of one case that are kept to be changed; the oldest make room. */
