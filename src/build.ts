@@ -274,8 +274,15 @@ export function readingsOf(gateway: Gateway) {
   }
 }
 
-function localAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).map(({ address }) => address),
-  )
+let lastAddresses: readonly string[] = []
+
+/** Those seen last, where the system does not tell: without a file descriptor left it throws. */
+function localAddresses(): readonly string[] {
+  try {
+    const interfaces = Object.values(networkInterfaces())
+    lastAddresses = interfaces.flatMap((addresses) => (addresses ?? []).map(({ address }) => address))
+  } catch (error) {
+    if (lastAddresses.length === 0) throw error
+  }
+  return lastAddresses
 }

@@ -84,6 +84,12 @@ export const secret: Check<string> = (value) => {
   return refuse('a text without spaces or control characters')
 }
 
+/** The name of one of `credentials`. What stands there instead may be a password, so it is not repeated. */
+export const credentialsName: Check<string> = (value) =>
+  typeof value === 'string' && /^[^:\s]+$/.test(value)
+    ? value
+    : refuse('the name of one of the credentials, not user:password')
+
 const secretName = word(/^[a-z0-9][a-z0-9-]{0,31}$/, 'a name of a-z, 0-9 and -, at most 32 long')
 
 /** `name:token` or a token alone, which is then called by its place; `{name, token}` in a file. */

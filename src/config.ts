@@ -82,7 +82,7 @@ const settings = {
   'gce.port': setting(null, check.wholeNumber({ min: 1, max: 65_535 })),
   'gce.address': setting(null, check.oneOf('internal', 'external')),
   'gce.labels': setting(null, check.labels),
-  'gce.credentials': setting(null, check.orNull(check.text)),
+  'gce.credentials': setting(null, check.orNull(check.credentialsName)),
   'gce.upstreams': setting(null, check.orNull(check.wholeNumber({ min: 0, max: 10_000 }))),
   'gce.operationTimeoutMs': setting(null, check.milliseconds(1000, hour)),
   'gce.endpoint': setting(null, check.orNull(check.httpUrl)),

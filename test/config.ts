@@ -306,6 +306,8 @@ t.test('no problem repeats a secret', async (t) => {
     { ADMIN_URL: 'http://user:s3cret@h' },
     { STATIC_UPSTREAMS: 'user:s3cret@10.0.0.5:8888' },
     { STATIC_UPSTREAMS: 'http://user:s3cret@10.0.0.5:8888' },
+    'static: {upstreams: [{host: h, port: 1, credentials: "user:s3cret"}]}',
+    'gce: {credentials: "user:s3cret"}',
     'gateway: { tokens: { a: s3cret } }',
     'gateway: { tokens: [{ a: s3cret }] }',
     'gateway: { tokens: 53333333 }',

@@ -105,7 +105,7 @@ export function staticUpstream(value: unknown): StaticUpstream {
     ...(name === undefined ? {} : { name: check.at('name', () => check.text(name)) }),
     egressIp: check.at('egressIp', () => check.orNull(address)(egressIp)),
     labels: check.at('labels', () => check.labels(labels)),
-    credentials: check.at('credentials', () => check.orNull(check.text)(credentials)),
+    credentials: check.at('credentials', () => check.orNull(check.credentialsName)(credentials)),
   })
 }
 

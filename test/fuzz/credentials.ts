@@ -97,10 +97,10 @@ export const credentials: FuzzCase = {
   },
 }
 
-/** What is said openly: the headers' values, and the users of credentials. */
+/** What is said openly: the headers' values, and the users of credentials, escapes read. */
 function said(rawHeaders: readonly string[]): string {
-  return strictClaims(rawHeaders)
-    .map(({ value }) => value)
+  return pairs(rawHeaders)
+    .map(([name, value]) => (name === 'proxy-authorization' ? userOf(decoded(value)) : value))
     .join('\n')
 }
 
@@ -142,16 +142,18 @@ function strictClaims(rawHeaders: readonly string[]): StrictClaim[] {
 }
 
 function userClaims(text: string): StrictClaim[] {
-  const user = text.slice(0, Math.max(0, text.indexOf(':')))
-  const plain = user.replace(/%[0-9A-Fa-f]{2}/g, (hex) =>
-    String.fromCharCode(Number.parseInt(hex.slice(1), 16)),
-  )
+  const plain = userOf(text)
   if (plain === '') return []
   if (!plain.includes('=')) return [{ part: 'id', value: plain }]
   return plain.split(',').map((pair) => {
     const [key = '', ...value] = pair.split('=')
     return { part: (Object.hasOwn(partOf, key) && partOf[key]) || 'id', value: value.join('=') }
   })
+}
+
+function userOf(text: string): string {
+  const user = text.slice(0, Math.max(0, text.indexOf(':')))
+  return user.replace(/%[0-9A-Fa-f]{2}/g, (hex) => String.fromCharCode(Number.parseInt(hex.slice(1), 16)))
 }
 
 function strictPasswords(rawHeaders: readonly string[]): string[] {
