@@ -2,7 +2,7 @@
 // anything whole yet (hostile inputs A19 to A21). Counts only; the sockets are the server's. What ended leaves nothing.
 
 import { GatewayError } from '../errors.ts'
-import { canonicalIPv6 } from '../routing/host.ts'
+import { isMapped, readAddress } from '../ip-range.ts'
 
 export type AdmissionLimits = {
   readonly maxConnections: number
@@ -84,19 +84,12 @@ export function makeAdmission({ maxConnections, connectionsPerSource, headsPerSo
 
 /** One site has a whole /64 of IPv6 (RFC 6177), so its addresses count together; an IPv4-mapped one is its IPv4. */
 export function sourceOf(address: string): string {
-  if (!address.includes(':')) return address
-  const canonical = canonicalIPv6(address.replace(/%.*$/, ''))
-  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical)
-  if (mapped) return dotted(Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16))
-  const [front = '', back] = canonical.split('::')
-  const groups = front === '' ? [] : front.split(':')
-  const after = back === undefined || back === '' ? [] : back.split(':')
-  while (groups.length + after.length < 8) groups.push('0')
-  return `${[...groups, ...after].slice(0, 4).join(':')}::/64`
-}
-
-function dotted(high: number, low: number): string {
-  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+  const words = readAddress(address)
+  if (words === null) return address
+  const [first, second, , last] = words
+  if (isMapped(words)) return [last >>> 24, (last >>> 16) & 255, (last >>> 8) & 255, last & 255].join('.')
+  const site = [first >>> 16, first & 0xffff, second >>> 16, second & 0xffff]
+  return `${site.map((group) => group.toString(16)).join(':')}::/64`
 }
 
 const noPlace = {
