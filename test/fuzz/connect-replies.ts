@@ -52,7 +52,8 @@ export const connectReplies: FuzzCase = {
   name: 'connect replies',
   words,
   make(random) {
-    const interims = several(random, random.chance(0.05) ? 14 : 2, () => 'HTTP/1.1 103 Early\r\nA: b\r\n\r\n')
+    const interim = () => `HTTP/1.1 ${random.pick(['103', '100', '103', '101'])} Early\r\nA: b\r\n\r\n`
+    const interims = several(random, random.chance(0.05) ? 14 : 2, interim)
     return Buffer.from(
       `${interims}${reply(random)}${random.chance(0.5) ? 'bytes of the tunnel' : ''}`,
       'latin1',

@@ -160,6 +160,7 @@ function strictPasswords(rawHeaders: readonly string[]): string[] {
   return pairs(rawHeaders)
     .filter(([name]) => name === 'proxy-authorization')
     .map(([, value]) => decoded(value))
+    .filter((text) => text.includes(':'))
     .map((text) => text.slice(text.indexOf(':') + 1))
 }
 
