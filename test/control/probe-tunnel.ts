@@ -12,7 +12,7 @@ import {
   resetting,
   saying,
   sayingSlowly,
-  startScriptedUpstream,
+  startReadingUpstream,
   stayingSilent,
   type Script,
 } from '../fixtures/scripted-upstream.ts'
@@ -22,14 +22,7 @@ const asked = { host: '127.0.0.1', authority: '192.0.2.1:443', credentials: null
 const never = new AbortController().signal
 
 async function setUp(t: Test, script: Script) {
-  // It hears of our close only while it reads, and then closes its half as well.
-  const scripted = await startScriptedUpstream(
-    (connection) => {
-      connection.socket.resume()
-      return script(connection)
-    },
-    { onAccept: (socket) => void socket.once('end', () => socket.end()) },
-  )
+  const scripted = await startReadingUpstream(script)
   t.teardown(scripted.stop)
   const ask = (more: { credentials?: string; signal?: AbortSignal } = {}) =>
     askToConnect({ ...asked, port: scripted.port, ...more }, more.signal ?? never)

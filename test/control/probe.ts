@@ -15,7 +15,7 @@ import {
   resetting,
   saying,
   sayingSlowly,
-  startScriptedUpstream,
+  startReadingUpstream,
   stayingSilent,
   tunnelling,
   type Script,
@@ -60,14 +60,7 @@ async function throughTinyproxy(t: Test, options: TinyproxyOptions, made: Made =
 }
 
 async function scriptedUpstream(t: Test, script: Script) {
-  // It hears of our close only while it reads, and then closes its half as well.
-  const scripted = await startScriptedUpstream(
-    (connection) => {
-      connection.socket.resume()
-      return script(connection)
-    },
-    { onAccept: (socket) => void socket.once('end', () => socket.end()) },
-  )
+  const scripted = await startReadingUpstream(script)
   t.teardown(scripted.stop)
   const allClosed = () => until('no connection is left', () => scripted.connections().open === 0)
   return { scripted, upstream: at(scripted.port), allClosed }

@@ -13,7 +13,7 @@ import {
   resetting,
   saying,
   sayingSlowly,
-  startScriptedUpstream,
+  startReadingUpstream,
   stayingSilent,
   type Script,
 } from '../fixtures/scripted-upstream.ts'
@@ -29,16 +29,7 @@ const limits: DialLimits = {
 }
 
 async function setUp(t: Test, script: Script, onAccept?: (socket: Socket) => void) {
-  // It hears of our close only while it reads, and then closes its half as well.
-  const reading: Script = (connection) => {
-    connection.socket.resume()
-    return script(connection)
-  }
-  const accepting = (socket: Socket) => {
-    socket.once('end', () => socket.end())
-    onAccept?.(socket)
-  }
-  const scripted = await startScriptedUpstream(reading, { onAccept: accepting })
+  const scripted = await startReadingUpstream(script, onAccept ? { onAccept } : {})
   t.teardown(scripted.stop)
   const upstream = makeUpstream({ id: 'up-1', port: scripted.port })
   return {

@@ -21,7 +21,7 @@ import {
   refuse,
   resetting,
   saying,
-  startScriptedUpstream,
+  startReadingUpstream,
   stayingSilent,
   type Script,
   type ScriptedUpstream,
@@ -111,15 +111,8 @@ async function setUp(t: Test, scripts: readonly Script[], options: Options = {})
   }
 }
 
-/** It hears of our close, and closes then. */
 async function startReading(t: Test, script: Script): Promise<ScriptedUpstream> {
-  const upstream = await startScriptedUpstream(
-    (connection) => {
-      connection.socket.resume()
-      return script(connection)
-    },
-    { onAccept: (socket) => void socket.once('end', () => socket.end()) },
-  )
+  const upstream = await startReadingUpstream(script)
   t.teardown(upstream.stop)
   return upstream
 }

@@ -6,19 +6,12 @@ import { relay } from '../../src/gateway/relay.ts'
 import { pseudoRandomBytes, pseudoRandomSha256 } from '../fixtures/pseudo-random.ts'
 import { readBytes, readToEnd } from '../fixtures/raw-answer.ts'
 import { socketPair } from '../fixtures/socket-pair.ts'
+import { links } from '../fixtures/tls/links.ts'
 import { tlsPair } from '../fixtures/tls/pair.ts'
 import { until } from '../fixtures/until.ts'
 
 /** What the kernel takes on loopback without anybody reading is well below this. */
 const more = 32 * 1024 * 1024
-
-const links = {
-  TCP: async () => {
-    const pair = await socketPair()
-    return { ...pair, tcp: pair }
-  },
-  TLS: () => tlsPair(),
-}
 
 async function join(t: Test, link: keyof typeof links) {
   const toClient = await links[link]()

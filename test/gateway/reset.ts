@@ -4,20 +4,12 @@ import t, { type Test } from 'tap'
 import { endInOrder, reset } from '../../src/gateway/reset.ts'
 import { pseudoRandomBytes } from '../fixtures/pseudo-random.ts'
 import { readBytes, readToEnd } from '../fixtures/raw-answer.ts'
-import { socketPair } from '../fixtures/socket-pair.ts'
+import { links } from '../fixtures/tls/links.ts'
 import { tlsPair } from '../fixtures/tls/pair.ts'
 import { until } from '../fixtures/until.ts'
 
 /** What the kernel takes on loopback without anybody reading is well below this. */
 const more = 32 * 1024 * 1024
-
-const links = {
-  TCP: async () => {
-    const pair = await socketPair()
-    return { ...pair, tcp: pair }
-  },
-  TLS: () => tlsPair(),
-}
 
 for (const [name, connect] of Object.entries(links)) {
   async function setUp(t: Test) {

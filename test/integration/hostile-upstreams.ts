@@ -15,7 +15,7 @@ import {
   resetting,
   saying,
   sayingSlowly,
-  startScriptedUpstream,
+  startReadingUpstream,
   stayingSilent,
   type Script,
 } from '../fixtures/scripted-upstream.ts'
@@ -32,13 +32,7 @@ t.teardown(() => hasty.stop())
 let jobs = 0
 
 async function startPlaying() {
-  const upstream = await startScriptedUpstream(
-    (connection) => {
-      connection.socket.resume()
-      return play(connection)
-    },
-    { onAccept: (socket) => void socket.once('end', () => socket.end()) },
-  )
+  const upstream = await startReadingUpstream((connection) => play(connection))
   t.teardown(upstream.stop)
   return upstream
 }
