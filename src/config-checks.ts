@@ -134,6 +134,14 @@ export function orNull<T>(check: Check<T>): Check<T | null> {
 }
 
 /** A list; in an environment variable its items stand behind each other with commas. */
+/** In a file only: `{ name: value }`. */
+export function tableOf<T>(check: Check<T>): Check<{ readonly [name: string]: T }> {
+  return (value) =>
+    Object.fromEntries(
+      Object.entries(record(value)).map(([name, one]) => [name, at(`"${name}"`, () => check(one))]),
+    )
+}
+
 export function listOf<T>(check: Check<T>): Check<readonly T[]> {
   return (value) => {
     const items =

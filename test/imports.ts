@@ -334,6 +334,7 @@ t.test('every test has its file at the same path', async (t) => {
     'test/fixtures/',
     'test/run/',
     'test/fuzz/',
+    'test/faults/',
     'test/run.ts',
   ]
   for (const test of tests.filter((test) => !apart.some((place) => isIn(test, place)))) {

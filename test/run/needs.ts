@@ -20,6 +20,8 @@ const needs: readonly Need[] = [
   // Debian keeps its servers of several versions apart, and off PATH.
   { what: 'PostgreSQL', program: 'initdb', package: 'postgresql', folders: '/usr/lib/postgresql/*/bin' },
   { what: 'Tinyproxy', program: 'tinyproxy', package: 'tinyproxy-bin' },
+  { what: 'PgBouncer', program: 'pgbouncer', package: 'pgbouncer', folders: '/usr/sbin' },
+  { what: 'HAProxy', program: 'haproxy', package: 'haproxy', folders: '/usr/sbin' },
 ]
 
 /** Ends the program with the command to run where something stays missing. */
