@@ -56,6 +56,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   // The codes with which a call may end.
   'src/events.ts': ['src/types.ts', 'src/errors.ts', 'src/provider/provider.ts'],
   'src/loop.ts': ['src/events.ts'],
+  'src/deadline.ts': [],
   'src/presence.ts': ['src/errors.ts', 'src/events.ts'],
   // A target in a log line is written as everywhere else.
   'src/log.ts': ['src/types.ts', 'src/events.ts', 'src/routing/target.ts'],
@@ -79,6 +80,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/loop.ts',
     'src/ip-range.ts',
     'src/presence.ts',
+    'src/deadline.ts',
     'src/routing/',
   ],
   'src/control/': [
@@ -96,7 +98,7 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     // What a new record says of its life.
     'src/store/records.ts',
   ],
-  'src/store/': ['src/types.ts', 'src/errors.ts', 'src/lane.ts', 'src/canonical-json.ts'],
+  'src/store/': ['src/types.ts', 'src/errors.ts', 'src/deadline.ts', 'src/lane.ts', 'src/canonical-json.ts'],
   'src/provider/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/config-checks.ts'],
   'src/admin/': [
     'src/types.ts',
