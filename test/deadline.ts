@@ -37,6 +37,7 @@ t.test('what arrived while the loop stood still is read before it counts as miss
   for (let sentInStall = 1; sentInStall <= 5; sentInStall++) {
     const { near, far, close } = await socketPair()
     t.teardown(close)
+    const lastStall = Promise.withResolvers<void>()
     const outcome = await new Promise((resolve) => {
       const cancel = startDeadline(5, () => resolve('expired'))
       near.on('data', () => {
@@ -48,9 +49,11 @@ t.test('what arrived while the loop stood still is read before it counts as miss
         stalls += 1
         if (stalls === sentInStall) far.write('an answer')
         stall(20)
-        if (stalls < 8) setImmediate(again)
+        if (stalls < 7) setImmediate(again)
+        else lastStall.resolve()
       })
     })
+    await lastStall.promise
     t.equal(outcome, 'heard', `sent in stall ${sentInStall}`)
   }
 })
