@@ -46,7 +46,6 @@ t.test('the contract', async (t) => {
 
 t.test('the contract, through PgBouncer in transaction mode', async (t) => {
   const bouncer = await bouncerFor(t, server)
-  if (bouncer === null) return
   await dbContract(t, pgOn(bouncer))
   await closingContract(t, pgOn(bouncer))
 })
