@@ -10,6 +10,8 @@ import { PrimaryConnector } from './primary-connector.ts'
 export type RedisClient = {
   /** @throws GatewayError store_unavailable */
   ask<T>(send: (redis: Redis) => Promise<T>): Promise<T>
+  /** Raised each time that commands may from now on reach another server than before. */
+  readonly connection: number
   close(): Promise<void>
 }
 
@@ -29,21 +31,37 @@ export async function openRedisClient({ url, commandTimeoutMs }: ClientOptions):
 
   /** Why there is no connection; a command is then told only that there is none. */
   let disconnectedBy: unknown = null
+  let connection = 0
   redis.on('error', (error: unknown) => {
     disconnectedBy = error
   })
   redis.on('ready', () => {
     disconnectedBy = null
+    connection += 1
+  })
+  let connection = 1
+  redis.on('connecting', () => {
+    connection += 1
   })
   await readyOrNot(redis, commandTimeoutMs)
 
+  async function ask<T>(send: (redis: Commands) => Promise<T>): Promise<T> {
+    try {
+      return await send(redis)
+    } catch (error) {
+      throw storeUnavailable(disconnectedBy ?? error, hide)
+    }
+  }
+
   return {
-    async ask(send) {
-      try {
-        return await send(redis)
-      } catch (error) {
-        throw storeUnavailable(disconnectedBy ?? error, hide)
-      }
+    ask,
+    askReplicated: ask,
+    get connection() {
+      return connection
+    },
+
+    get connection() {
+      return connection
     },
 
     close: () => closeConnection(redis),

@@ -1,0 +1,43 @@
+import t from 'tap'
+import { openSubscriber } from '../../../src/store/redis/subscriber.ts'
+import { redisFor } from '../../fixtures/redis-under-test.ts'
+import { startRedis } from '../../fixtures/redis.ts'
+import { until } from '../../fixtures/until.ts'
+
+function listen(url: string) {
+  const heard: string[] = []
+  const subscriber = openSubscriber({
+    servers: { url },
+    channel: 'lk:{f}:feed',
+    onSubscribed: () => heard.push('subscribed'),
+    onLost: () => heard.push('lost'),
+    onMessage: (text) => heard.push(`told ${text}`),
+  })
+  return { heard, subscriber }
+}
+
+t.test('it hears its channel, and after a loss says that it lost it and has it again', async (t) => {
+  const { server, raw } = await redisFor(t)
+  const { heard, subscriber } = listen(server.url)
+  t.teardown(() => subscriber.close())
+  await until('it is subscribed', () => heard.length === 1)
+  await raw.publish('lk:{g}:feed', 'not ours')
+  await raw.publish('lk:{f}:feed', 'one')
+  await until('it is told', () => heard.length === 2)
+  await raw.client('KILL', 'TYPE', 'pubsub')
+  await until('it is back', () => heard.length === 4)
+  await raw.publish('lk:{f}:feed', 'two')
+  await until('it is told again', () => heard.length === 5)
+  t.same(heard, ['subscribed', 'told one', 'lost', 'subscribed', 'told two'])
+})
+
+t.test('Redis may be down at first, and closing says no more than the loss', async (t) => {
+  const first = await startRedis()
+  await first.stop()
+  const { heard, subscriber } = listen(first.url)
+  const second = await startRedis({ port: first.port })
+  t.teardown(() => second.stop())
+  await until('it is subscribed', () => heard.length === 1)
+  await subscriber.close()
+  t.same(heard, ['subscribed', 'lost'])
+})
