@@ -2,7 +2,7 @@
 // Defaults stand in config/default.yaml; LANEKEEPER_CONFIG is laid over it; the environment beats both.
 
 import { readFileSync } from 'node:fs'
-import { parseDocument } from 'yaml'
+import { parseDocument, type Document, type YAMLError } from 'yaml'
 import * as check from './config-checks.ts'
 import type { Check } from './config-checks.ts'
 import { isLoopback } from './ip-range.ts'
@@ -23,20 +23,21 @@ const oneWorker: Check<1> = (value) => {
   throw new check.Problem('must be 1 for now; for more cores run more gateways on one Redis (REDIS_URL)')
 }
 
+/** `live`: a reload takes it in (SIGHUP); `setting`: what it says needs a restart. */
 const settings = {
   role: setting('ROLE', check.oneOf('all', 'gateway', 'control')),
   'gateway.host': setting('GATEWAY_HOST', check.text),
   'gateway.port': setting('GATEWAY_PORT', check.port),
   'gateway.workers': setting('GATEWAY_WORKERS', oneWorker),
-  'gateway.tokens': setting('GATEWAY_TOKENS', check.tokens),
-  'gateway.tokenKeys': setting('GATEWAY_TOKEN_KEYS', check.tokenKeys),
-  'gateway.allowSources': setting(null, check.listOf(check.sourceRange)),
-  'gateway.maxTunnels': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
-  'gateway.tunnelsPerJob': setting(null, check.orNull(check.wholeNumber({ min: 1, max: 1_000_000 }))),
-  'gateway.tunnelsPerToken': setting(null, check.orNull(check.wholeNumber({ min: 1, max: 1_000_000 }))),
-  'gateway.maxConnections': setting(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
-  'gateway.connectionsPerSource': setting(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
-  'gateway.headsPerSource': setting(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
+  'gateway.tokens': live('GATEWAY_TOKENS', check.tokens),
+  'gateway.tokenKeys': live('GATEWAY_TOKEN_KEYS', check.tokenKeys),
+  'gateway.allowSources': live(null, check.listOf(check.sourceRange)),
+  'gateway.maxTunnels': live(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
+  'gateway.tunnelsPerJob': live(null, check.orNull(check.wholeNumber({ min: 1, max: 1_000_000 }))),
+  'gateway.tunnelsPerToken': live(null, check.orNull(check.wholeNumber({ min: 1, max: 1_000_000 }))),
+  'gateway.maxConnections': live(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
+  'gateway.connectionsPerSource': live(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
+  'gateway.headsPerSource': live(null, check.wholeNumber({ min: 1, max: 2_000_000 })),
   'gateway.tls.certificate': setting(null, check.orNull(check.text)),
   'gateway.tls.key': setting(null, check.orNull(check.text)),
   'gateway.tls.clientCa': setting(null, check.orNull(check.text)),
@@ -46,23 +47,23 @@ const settings = {
   ),
   'gateway.headTimeoutMs': setting(null, check.milliseconds(100, 300_000)),
   'gateway.headBytes': setting(null, check.wholeNumber({ min: 1024, max: 1_048_576, unit: 'bytes' })),
-  'gateway.headLines': setting(null, check.wholeNumber({ min: 10, max: 900 })),
+  'gateway.headLines': live(null, check.wholeNumber({ min: 10, max: 900 })),
   'gateway.keepAliveMs': setting(null, check.milliseconds(1000, hour)),
   'gateway.maxLagMs': setting(null, check.milliseconds(10, 60_000)),
   'gateway.maxHeapPercent': setting(null, check.wholeNumber({ min: 10, max: 100 })),
-  'gateway.stopGraceMs': setting(null, check.milliseconds(0, hour)),
-  'gateway.stopDeadlineMs': setting(null, check.milliseconds(0, day)),
+  'gateway.stopGraceMs': live(null, check.milliseconds(0, hour)),
+  'gateway.stopDeadlineMs': live(null, check.milliseconds(0, day)),
   'admin.host': setting('ADMIN_HOST', check.text),
   'admin.port': setting('ADMIN_PORT', check.port),
-  'admin.token': setting('ADMIN_TOKEN', check.orNull(check.secret)),
-  'admin.readToken': setting('ADMIN_READ_TOKEN', check.orNull(check.secret)),
-  'admin.url': setting('ADMIN_URL', check.orNull(check.httpUrl)),
+  'admin.token': live('ADMIN_TOKEN', check.orNull(check.secret)),
+  'admin.readToken': live('ADMIN_READ_TOKEN', check.orNull(check.secret)),
+  'admin.url': live('ADMIN_URL', check.orNull(check.httpUrl)),
   'redis.url': setting('REDIS_URL', check.orNull(check.redisUrl)),
   'redis.commandTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
   'redis.sentinelPassword': setting(null, check.orNull(check.secret)),
   'redis.waitReplicas': setting(null, check.wholeNumber({ min: 0, max: 10 })),
-  'redis.down': setting('REDIS_DOWN', check.oneOf('reject', 'hash')),
-  'redis.downByType': setting(null, check.tableOf(check.oneOf('reject', 'hash'))),
+  'redis.down': live('REDIS_DOWN', check.oneOf('reject', 'hash')),
+  'redis.downByType': live(null, check.tableOf(check.oneOf('reject', 'hash'))),
   'database.url': setting('DATABASE_URL', check.orNull(check.postgresUrl)),
   'database.poolSize': setting(null, check.wholeNumber({ min: 2, max: 1000 })),
   'database.connectTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
@@ -71,12 +72,12 @@ const settings = {
   fleet: setting('FLEET', check.word(/^[a-z0-9-]{1,32}$/, '1 to 32 of a-z, 0-9 and -')),
   dataDir: setting('DATA_DIR', check.text),
   provider: setting('PROVIDER', check.oneOf('local', 'static', 'gce')),
-  'local.upstreams': setting('LOCAL_UPSTREAMS', check.wholeNumber({ min: 0, max: 200 })),
+  'local.upstreams': live('LOCAL_UPSTREAMS', check.wholeNumber({ min: 0, max: 200 })),
   'local.tinyproxy': setting(null, check.oneOf('auto', 'never')),
   'local.maxClients': setting(null, check.wholeNumber({ min: 1, max: 10_000 })),
   'local.sourceAddresses': setting(null, check.yesOrNo),
   'local.labels': setting(null, check.listOf(check.labels)),
-  'static.upstreams': setting('STATIC_UPSTREAMS', upstreamsFromVariable),
+  'static.upstreams': live('STATIC_UPSTREAMS', upstreamsFromVariable),
   'gce.project': setting(null, check.orNull(check.text)),
   'gce.zones': setting(
     null,
@@ -88,35 +89,35 @@ const settings = {
   'gce.address': setting(null, check.oneOf('internal', 'external')),
   'gce.labels': setting(null, check.labels),
   'gce.credentials': setting(null, check.orNull(check.credentialsName)),
-  'gce.upstreams': setting(null, check.orNull(check.wholeNumber({ min: 0, max: 10_000 }))),
+  'gce.upstreams': live(null, check.orNull(check.wholeNumber({ min: 0, max: 10_000 }))),
   'gce.operationTimeoutMs': setting(null, check.milliseconds(1000, hour)),
   'gce.endpoint': setting(null, check.orNull(check.httpUrl)),
-  'launches.timeoutMs': setting(null, check.milliseconds(1000, day)),
-  'drains.deadlineMs': setting('DRAIN_DEADLINE_MS', check.milliseconds(0, 7 * day)),
-  'drains.silentMs': setting(null, check.milliseconds(1000, hour)),
-  'probes.everyMs': setting(null, check.milliseconds(0, hour)),
-  'probes.timeoutMs': setting(null, check.milliseconds(10, 60_000)),
-  'probes.url': setting(null, check.orNull(check.httpUrl)),
-  'probes.good': setting(null, check.wholeNumber({ min: 1, max: 100 })),
-  'probes.bad': setting(null, check.wholeNumber({ min: 1, max: 100 })),
-  'probes.ejectMs': setting(null, check.milliseconds(100, day)),
-  'probes.ejectMaxMs': setting(null, check.milliseconds(100, day)),
-  'sync.everyMs': setting(null, check.milliseconds(100, day)),
-  'sync.absences': setting(null, check.wholeNumber({ min: 1, max: 100 })),
-  'sync.graceMs': setting(null, check.milliseconds(0, day)),
-  credentials: setting(null, check.credentials),
-  restrictions: setting(null, check.listOf(check.restriction)),
-  'targets.ports': setting('TARGET_PORTS', check.targetPorts),
+  'launches.timeoutMs': live(null, check.milliseconds(1000, day)),
+  'drains.deadlineMs': live('DRAIN_DEADLINE_MS', check.milliseconds(0, 7 * day)),
+  'drains.silentMs': live(null, check.milliseconds(1000, hour)),
+  'probes.everyMs': live(null, check.milliseconds(0, hour)),
+  'probes.timeoutMs': live(null, check.milliseconds(10, 60_000)),
+  'probes.url': live(null, check.orNull(check.httpUrl)),
+  'probes.good': live(null, check.wholeNumber({ min: 1, max: 100 })),
+  'probes.bad': live(null, check.wholeNumber({ min: 1, max: 100 })),
+  'probes.ejectMs': live(null, check.milliseconds(100, day)),
+  'probes.ejectMaxMs': live(null, check.milliseconds(100, day)),
+  'sync.everyMs': live(null, check.milliseconds(100, day)),
+  'sync.absences': live(null, check.wholeNumber({ min: 1, max: 100 })),
+  'sync.graceMs': live(null, check.milliseconds(0, day)),
+  credentials: live(null, check.credentials),
+  restrictions: live(null, check.listOf(check.restriction)),
+  'targets.ports': live('TARGET_PORTS', check.targetPorts),
   'targets.resolve': setting(null, check.oneOf('gateway', 'upstream')),
   'targets.family': setting(null, (value) => check.oneOf('4', '6', 'any')(String(value))),
   'targets.resolveTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
-  'targets.deny': setting(null, check.listOf(check.targetPattern)),
-  'targets.allowPrivate': setting('ALLOW_PRIVATE_TARGETS', check.yesOrNo),
-  'upstreams.connectTimeoutMs': setting(null, check.milliseconds(10, 60_000)),
-  'upstreams.replyTimeoutMs': setting(null, check.milliseconds(10, 300_000)),
-  'upstreams.maxTunnels': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
-  'upstreams.failedConnects': setting(null, check.wholeNumber({ min: 1, max: 1000 })),
-  'upstreams.refuseMs': setting(null, check.milliseconds(0, hour)),
+  'targets.deny': live(null, check.listOf(check.targetPattern)),
+  'targets.allowPrivate': live('ALLOW_PRIVATE_TARGETS', check.yesOrNo),
+  'upstreams.connectTimeoutMs': live(null, check.milliseconds(10, 60_000)),
+  'upstreams.replyTimeoutMs': live(null, check.milliseconds(10, 300_000)),
+  'upstreams.maxTunnels': live(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
+  'upstreams.failedConnects': live(null, check.wholeNumber({ min: 1, max: 1000 })),
+  'upstreams.refuseMs': live(null, check.milliseconds(0, hour)),
   'tunnels.idleMs': setting(null, check.milliseconds(100, day)),
   'tunnels.maxLifeMs': setting(null, check.milliseconds(1000, 30 * day)),
   'tunnels.earlyBytes': setting(null, check.wholeNumber({ min: 0, max: 16_777_216, unit: 'bytes' })),
@@ -124,9 +125,9 @@ const settings = {
   'pins.maxLifeMs': setting(null, check.milliseconds(1000, 7 * day)),
   'pins.max': setting(null, check.wholeNumber({ min: 1, max: 100_000_000 })),
   'pins.known': setting(null, check.wholeNumber({ min: 1, max: 10_000_000 })),
-  'pins.flexTypes': setting(null, check.listOf(check.text)),
+  'pins.flexTypes': live(null, check.listOf(check.text)),
   'pins.maxLanes': setting(null, check.wholeNumber({ min: 1, max: 1_000_000 })),
-  'log.level': setting('LOG_LEVEL', check.oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent')),
+  'log.level': live('LOG_LEVEL', check.oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent')),
 } as const
 
 type Settings = typeof settings
@@ -134,6 +135,7 @@ export type Config = { readonly [Key in keyof Settings]: ReturnType<Settings[Key
 export type Environment = { readonly [name: string]: string | undefined }
 
 export const settingKeys = Object.keys(settings) as (keyof Settings)[]
+export const liveKeys = settingKeys.filter((key) => settings[key].isLive)
 
 /** All that is wrong, one line each, ready to print. */
 export class ConfigError extends Error {
@@ -156,7 +158,7 @@ export function loadConfig(env: Environment = process.env): Config {
   // http-proxy-3 reads it, and then fetches for itself: from the gateway's own address.
   if (env.FORCE_FETCH_PATH === 'true')
     problems.push('FORCE_FETCH_PATH: would send plain requests past their upstreams; unset it')
-  const defaults = readYaml(new URL('../config/default.yaml', import.meta.url), problems)
+  const defaults = readDefaults(problems)
   const file = env.LANEKEEPER_CONFIG ? readYaml(env.LANEKEEPER_CONFIG, problems) : new Map<string, unknown>()
   const config: { [key: string]: unknown } = {}
   for (const key of settingKeys) {
@@ -168,7 +170,7 @@ export function loadConfig(env: Environment = process.env): Config {
       problems.push(`${source}: ${error.message}`)
     }
   }
-  if (problems.length === 0) problems.push(...contradictions(config as Config))
+  if (problems.length === 0) problems.push(...contradictionsIn(config as Config))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(config) as Config
 }
@@ -186,8 +188,8 @@ function findValue(
   return { value: defaults.get(key), source: key }
 }
 
-/** What each setting allows, but not all of them together. */
-function contradictions(config: Config): string[] {
+/** What each setting allows, but not all of them together: one line each. */
+export function contradictionsIn(config: Config): string[] {
   const found: string[] = []
   if (config.role !== 'all' && config['redis.url'] === null) {
     found.push(
@@ -274,18 +276,47 @@ function repeated(key: string, rows: readonly { readonly id: string }[]): string
   return [...twice].map((id) => `${key}: the id "${id}" stands there twice`)
 }
 
+let defaults: ReadonlyMap<string, unknown> | null = null
+
+/** Once: a reload is not to find those of a newer program, which may lie there by now. */
+function readDefaults(problems: string[]): ReadonlyMap<string, unknown> {
+  defaults ??= readYaml(new URL('../config/default.yaml', import.meta.url), problems)
+  return defaults
+}
+
 /** Leaves by dotted key. A table that is itself one setting (`credentials`) is a leaf. */
 function readYaml(path: string | URL, problems: string[]): Map<string, unknown> {
   const leaves = new Map<string, unknown>()
   try {
     const document = parseDocument(readFileSync(path, 'utf8'))
-    problems.push(...document.errors.map((error) => `${String(path)}: ${error.message.split('\n')[0]}`))
-    if (document.errors.length === 0)
-      collect(check.record(document.toJS() ?? {}), '', leaves, problems, String(path))
+    // Warnings too: behind an unknown tag (`token: !x`) an empty text would stand.
+    const faults = [...document.errors, ...document.warnings]
+    problems.push(...faults.map((fault) => `${String(path)}: ${withoutText(fault)}`))
+    if (faults.length === 0) collect(check.record(tableIn(document)), '', leaves, problems, String(path))
   } catch (error) {
     problems.push(`${String(path)}: ${error instanceof Error ? error.message : String(error)}`)
   }
   return leaves
+}
+
+function tableIn(document: Document): unknown {
+  try {
+    return document.toJS() ?? {}
+  } catch (error) {
+    throw new Error('an alias (*name) leads nowhere; a text that begins with * stands in quotes', {
+      cause: error,
+    })
+  }
+}
+
+/** Faults whose words repeat what stands there, which may be a part of a secret. */
+const repeating = ['BAD_DIRECTIVE', 'BAD_DQ_ESCAPE', 'BAD_COLLECTION_TYPE', 'TAG_RESOLVE_FAILED']
+
+/** What is wrong, and where. Others repeat it behind a colon. */
+function withoutText({ code, message, linePos }: YAMLError): string {
+  const [said = ''] = message.split(/ at line \d+, column \d+|: /)
+  const what = repeating.includes(code) ? code.toLowerCase().replaceAll('_', ' ') : said
+  return linePos ? `${what} at line ${linePos[0].line}, column ${linePos[0].col}` : what
 }
 
 function collect(
@@ -313,6 +344,12 @@ function isGroup(key: string): boolean {
   return settingKeys.some((setting) => setting.startsWith(`${key}.`))
 }
 
-function setting<T>(variable: string | null, check: Check<T>): { variable: string | null; check: Check<T> } {
-  return { variable, check }
+type Setting<T> = { readonly variable: string | null; readonly check: Check<T>; readonly isLive: boolean }
+
+function setting<T>(variable: string | null, check: Check<T>): Setting<T> {
+  return { variable, check, isLive: false }
+}
+
+function live<T>(variable: string | null, check: Check<T>): Setting<T> {
+  return { variable, check, isLive: true }
 }

@@ -195,6 +195,11 @@ t.test('what no file can be', async (t) => {
     ['no YAML', 'gateway: [', /lanekeeper\.yaml: /],
     ['a list', '- gateway\n', /lanekeeper\.yaml: .*table/],
     ['a text', 'gateway\n', /lanekeeper\.yaml: .*table/],
+    [
+      'what is wrong, and where',
+      'gateway:\n  port: [1\n',
+      /lanekeeper\.yaml: Flow sequence .* at line \d+, column \d+$/,
+    ],
     ['a key twice', 'fleet: a\nfleet: b\n', /lanekeeper\.yaml: .*unique/],
     ['a group that is a value', 'gateway: 5\nprot: 1\n', /"gateway" must be a table/],
     ['and what comes after it', 'gateway: 5\nprot: 1\n', /unknown setting "prot"/],
@@ -321,6 +326,15 @@ t.test('no problem repeats a secret', async (t) => {
     'static: { upstreams: ["user:s3cret@10.0.0.5:8888"] }\nprovider: 5',
     'credentials: { vm: "user:s3cret"\n',
     'credentials:\n  vm: user:s3cret: x: [\n',
+    // YAML has words of its own for what begins like these.
+    'admin: { token: *s3cret }',
+    'admin: { token: !s3cret }',
+    'admin: { token: !!int s3cret }',
+    'admin:\n  token: |s3cret\n   x\n',
+    'admin:\n  token: @s3cret\n',
+    'admin:\n  token: "s3cret\\q"\n',
+    'admin:\n  token: "\\Us3cret12"\n',
+    '%s3cret\n---\nadmin: {}\n',
   ]
   for (const row of rows) {
     const problems = problemsOf(typeof row === 'string' ? fileWith(t, row) : row)
