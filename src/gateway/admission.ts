@@ -28,11 +28,13 @@ type Source = { connections: number; heads: number }
 
 export type Admission = ReturnType<typeof makeAdmission>
 
-export function makeAdmission({ maxConnections, connectionsPerSource, headsPerSource }: AdmissionLimits) {
+/** @param limits  read at each use: a reload may change them; who is in stays */
+export function makeAdmission(limits: AdmissionLimits) {
   const sources = new Map<string, Source>()
   let connections = 0
 
   function refusal(source: Source | undefined): NoPlace | null {
+    const { maxConnections, connectionsPerSource, headsPerSource } = limits
     if (connections >= maxConnections) return noPlace.connections()
     if (source && source.connections >= connectionsPerSource) return noPlace.source(connectionsPerSource)
     if (source && source.heads >= headsPerSource) return noPlace.heads(headsPerSource)

@@ -5,6 +5,7 @@ import type { Events } from '../events.ts'
 
 export type ConnectFailures = ReturnType<typeof makeConnectFailures>
 
+/** @param parts  its limits are read at each use: a reload may change them */
 export function makeConnectFailures(parts: {
   readonly limit: number
   readonly refuseMs: number
@@ -12,7 +13,7 @@ export function makeConnectFailures(parts: {
   /** Monotonic milliseconds. */
   readonly now: () => number
 }) {
-  const { limit, refuseMs, events, now } = parts
+  const { events, now } = parts
   const inARow = new Map<string, number>()
   const refusedUntil = new Map<string, number>()
 
@@ -20,7 +21,8 @@ export function makeConnectFailures(parts: {
     failed(upstreamId: string): void {
       const failures = (inARow.get(upstreamId) ?? 0) + 1
       inARow.set(upstreamId, failures)
-      if (failures < limit) return
+      if (failures < parts.limit) return
+      const { refuseMs } = parts
       const wasRefused = (refusedUntil.get(upstreamId) ?? 0) > now()
       refusedUntil.set(upstreamId, now() + refuseMs)
       if (!wasRefused) events.emit('upstream_set_aside', { upstream: upstreamId, forMs: refuseMs })

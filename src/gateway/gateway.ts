@@ -35,6 +35,10 @@ import { makeUpgrade } from './upgrade.ts'
 import { makeUpstreamLoad } from './upstream-load.ts'
 import { refuseLoop } from './via.ts'
 
+/**
+ * Read where they are used, and copied by nobody: a reload changes those that need no restart, between two turns of the
+ * event loop.
+ */
 export type GatewaySettings = {
   readonly tokens: readonly NamedToken[]
   /** Of job tokens; the first one signs. */
@@ -112,10 +116,18 @@ export function makeGateway({
   const known = makeKnownPins({ limit: settings.knownPins, gatewayId })
   const fleet = makeFleetView({ snapshots: store.snapshots, events })
   const isThere = (upstreamId: string) => fleet.upstream(upstreamId) !== null
-  const load = makeUpstreamLoad({ maxTunnels: settings.tunnelsPerUpstream })
+  const load = makeUpstreamLoad({
+    get maxTunnels() {
+      return settings.tunnelsPerUpstream
+    },
+  })
   const failures = makeConnectFailures({
-    limit: settings.failedConnects,
-    refuseMs: settings.refuseMs,
+    get limit() {
+      return settings.failedConnects
+    },
+    get refuseMs() {
+      return settings.refuseMs
+    },
     events,
     now,
   })
@@ -136,7 +148,7 @@ export function makeGateway({
     fleet,
     life,
     refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
-    flexTypes: settings.flexTypes,
+    flexTypes: { includes: (type) => settings.flexTypes.includes(type) },
     events,
     now,
   })
@@ -175,8 +187,9 @@ export function makeGateway({
     listeners,
   })
 
-  const { tokens, tokenKeys } = settings
-  const tokenRequired = tokens.length > 0 || tokenKeys.length > 0
+  function isTokenRequired(): boolean {
+    return settings.tokens.length > 0 || settings.tokenKeys.length > 0
+  }
 
   function check(req: IncomingMessage): void {
     checkHead(req, { maxLines: settings.headLines })
@@ -184,12 +197,22 @@ export function makeGateway({
 
   function identify(req: IncomingMessage, allowAuthorization = false): Identity {
     check(req)
+    const { tokens, tokenKeys } = settings
     const jobTokens = { keys: tokenKeys, nowMs: wallClock() }
+    const tokenRequired = isTokenRequired()
     return readIdentity(req.rawHeaders, { tokens, jobTokens, tokenRequired, allowAuthorization })
   }
 
   const clientCertificates = settings.tls !== null && settings.tls.clientCa !== null
-  const sources = makeSources({ allow: settings.allowSources, tokenRequired, clientCertificates })
+  const sources = makeSources({
+    get allow() {
+      return settings.allowSources
+    },
+    get tokenRequired() {
+      return isTokenRequired()
+    },
+    clientCertificates,
+  })
   const roads = {
     story,
     readIdentity(req: IncomingMessage): Identity {
@@ -207,7 +230,7 @@ export function makeGateway({
     story,
     events,
     connect: makeConnect({ ...roads, keepReading: (socket) => server.keepReading(socket) }),
-    upgrade: makeUpgrade({ ...roads, replyTimeoutMs: settings.replyTimeoutMs }),
+    upgrade: makeUpgrade({ ...roads, limits: settings }),
     forward: makeForward(roads),
     jobApi: makeJobApi({
       story,
@@ -262,7 +285,9 @@ export function makeGateway({
       return bound
     },
     /** Who may connect, in words. */
-    sources: sources.summary,
+    get sources(): string {
+      return sources.summary
+    },
     fleet,
     known,
     load,

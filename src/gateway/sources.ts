@@ -23,15 +23,33 @@ export type Sources = {
   readonly summary: string
 }
 
-export function makeSources({
-  allow,
-  tokenRequired,
-  clientCertificates = false,
-}: {
-  allow: readonly string[]
-  tokenRequired: boolean
-  clientCertificates?: boolean
-}): Sources {
+type Rules = {
+  readonly allow: readonly string[]
+  readonly tokenRequired: boolean
+  readonly clientCertificates?: boolean
+}
+
+/** @param rules  read at each use: a reload may change them; who is in stays */
+export function makeSources(rules: Rules): Sources {
+  let { allow, tokenRequired } = rules
+  let sources = sourcesBy(rules)
+
+  function current(): Sources {
+    if (rules.allow === allow && rules.tokenRequired === tokenRequired) return sources
+    ;({ allow, tokenRequired } = rules)
+    sources = sourcesBy(rules)
+    return sources
+  }
+
+  return {
+    allows: (address) => current().allows(address),
+    get summary() {
+      return current().summary
+    },
+  }
+}
+
+function sourcesBy({ allow, tokenRequired, clientCertificates = false }: Rules): Sources {
   const shown = [tokenRequired && 'a token', clientCertificates && 'a client certificate'].filter(Boolean)
   if (allow.length === 0 && shown.length > 0)
     return { allows: () => true, summary: `any source, with ${shown.join(' and ')}` }

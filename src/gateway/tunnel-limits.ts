@@ -16,13 +16,15 @@ export type TunnelPlace = { free(): void }
 
 export type TunnelLimits = ReturnType<typeof makeTunnelLimits>
 
-export function makeTunnelLimits({ maxTunnels, tunnelsPerJob, tunnelsPerToken }: Limits) {
-  /** Kept only where there is a limit; who has none open is not in it. */
+/** @param limits  read at each use: a reload may change them; what is open stays */
+export function makeTunnelLimits(limits: Limits) {
+  /** Also where there is no limit, since a reload may bring one. Who has none open is not in it. */
   const ofJob = new Map<string, number>()
   const ofToken = new Map<string, number>()
   let taken = 0
 
   function check(job: Job, token: string | null): void {
+    const { maxTunnels, tunnelsPerJob, tunnelsPerToken } = limits
     if (taken >= maxTunnels) throw full()
     if (tunnelsPerJob !== null && (ofJob.get(job.id) ?? 0) >= tunnelsPerJob)
       throw jobHasAll(job, tunnelsPerJob)
@@ -32,8 +34,8 @@ export function makeTunnelLimits({ maxTunnels, tunnelsPerJob, tunnelsPerToken }:
 
   function count(job: Job, token: string | null, by: 1 | -1): void {
     taken += by
-    if (tunnelsPerJob !== null) change(ofJob, job.id, by)
-    if (tunnelsPerToken !== null && token !== null) change(ofToken, token, by)
+    change(ofJob, job.id, by)
+    if (token !== null) change(ofToken, token, by)
   }
 
   return {

@@ -27,12 +27,13 @@ type Parts = {
   readonly story: RequestStory
   readonly readIdentity: (req: IncomingMessage) => Identity
   readonly earlyBytes: number
-  readonly replyTimeoutMs: number
+  /** Read at each use: a reload may change it. */
+  readonly limits: { readonly replyTimeoutMs: number }
   /** Our name in `Via`. */
   readonly via: string | null
 }
 
-export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs, via }: Parts) {
+export function makeUpgrade({ story, readIdentity, earlyBytes, limits, via }: Parts) {
   return async (req: IncomingMessage, client: Socket, head: Buffer): Promise<void> => {
     const request = story.begin('upgrade')
     const gone = new AbortController()
@@ -64,7 +65,7 @@ export function makeUpgrade({ story, readIdentity, earlyBytes, replyTimeoutMs, v
     try {
       const answer = await firstAnswer(
         outgoing,
-        AbortSignal.any([signal, AbortSignal.timeout(replyTimeoutMs)]),
+        AbortSignal.any([signal, AbortSignal.timeout(limits.replyTimeoutMs)]),
       )
       const fault =
         answer.socket === null

@@ -8,19 +8,29 @@ export type UpstreamLoad = ReturnType<typeof makeUpstreamLoad>
 /** A place at an upstream, taken before the dial. Freeing it twice is harmless. */
 export type Seat = { free(): void }
 
-export function makeUpstreamLoad({ maxTunnels }: { maxTunnels: number }) {
+/** @param limits  read at each use: a reload may change it */
+export function makeUpstreamLoad(limits: { readonly maxTunnels: number }) {
   const own = new Map<string, number>()
   let elsewhere = new Map<string, number>()
   /** Kept up to date with each change, since every new pin asks for it. */
   const full = new Set<string>()
+  let weighedBy = limits.maxTunnels
 
   function count(upstreamId: string): number {
     return (own.get(upstreamId) ?? 0) + (elsewhere.get(upstreamId) ?? 0)
   }
 
   function weigh(upstreamId: string): void {
-    if (count(upstreamId) >= maxTunnels) full.add(upstreamId)
+    if (count(upstreamId) >= limits.maxTunnels) full.add(upstreamId)
     else full.delete(upstreamId)
+  }
+
+  /** All of them once the limit is another. */
+  function fullNow(): ReadonlySet<string> {
+    if (weighedBy === limits.maxTunnels) return full
+    weighedBy = limits.maxTunnels
+    for (const id of new Set([...own.keys(), ...elsewhere.keys()])) weigh(id)
+    return full
   }
 
   function change(upstreamId: string, by: number): void {
@@ -31,15 +41,17 @@ export function makeUpstreamLoad({ maxTunnels }: { maxTunnels: number }) {
   }
 
   return {
-    full: full as ReadonlySet<string>,
+    get full(): ReadonlySet<string> {
+      return fullNow()
+    },
     own: own as ReadonlyMap<string, number>,
     count,
 
     /** @throws GatewayError overloaded */
     take(upstreamId: string): Seat {
-      if (full.has(upstreamId)) {
+      if (fullNow().has(upstreamId)) {
         throw new GatewayError('overloaded', {
-          detail: `The upstream ${upstreamId} of this job carries its ${maxTunnels} tunnels already. Try again.`,
+          detail: `The upstream ${upstreamId} of this job carries its ${limits.maxTunnels} tunnels already. Try again.`,
           upstream: upstreamId,
         })
       }

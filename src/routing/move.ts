@@ -12,7 +12,8 @@ type Parts = {
   readonly pins: Pick<Pins, 'move'>
   readonly known: KnownPins
   readonly agree: Agree
-  readonly flexTypes: readonly string[]
+  /** Asked each time: a reload may change them. */
+  readonly flexTypes: Pick<readonly string[], 'includes'>
   readonly events: Events
 }
 

@@ -30,7 +30,7 @@ type Parts = {
   readonly life: PinLife
   readonly refused: () => Refused
   /** Job types that get a new upstream when theirs is gone. */
-  readonly flexTypes: readonly string[]
+  readonly flexTypes: Pick<readonly string[], 'includes'>
   readonly events: Events
   /** Monotonic milliseconds. */
   readonly now: () => number

@@ -10,6 +10,7 @@ import { embeddedIPv4, specialRange } from './special-addresses.ts'
 import { isLoopbackName, isMetadataName, makeTargetPatterns, privateName } from './target-names.ts'
 import { formatTarget } from './target.ts'
 
+/** Read at each use: a reload may change ports, deny and allowPrivate. */
 type Options = {
   readonly ports: readonly number[] | 'any'
   /** Names, `*.names`, addresses and CIDRs that are never reached. */
@@ -57,22 +58,30 @@ const metadataAddresses: ReadonlySet<string> = new Set(
 const statsName = 'tinyproxy.stats'
 
 export function makeTargetGuard(options: Options): TargetGuard {
-  const { ports, allowPrivate, ownListeners, localAddresses } = options
+  const { ownListeners, localAddresses } = options
   const fleetIndex = makeIndex(options.fleet)
   const gatewayIndex = makeIndex(options.gateways ?? (() => none))
-  const deny = makeTargetPatterns(options.deny)
+  let denyRead = options.deny
+  let denyPatterns = makeTargetPatterns(denyRead)
+
+  function deny() {
+    if (options.deny === denyRead) return denyPatterns
+    denyRead = options.deny
+    denyPatterns = makeTargetPatterns(denyRead)
+    return denyPatterns
+  }
 
   function checkName(target: Target): void {
-    checkPort(target, ports)
+    checkPort(target, options.ports)
     const { host } = target
     const address = readAddress(host)
     if (address) return check(address, target)
     if (isMetadataName(host)) throw prohibited(metadataDetail(target))
     if (host === statsName) throw denied(`${host} is the upstream's own page, not a target.`)
-    if (deny.hasName(host)) throw denied(denyDetail(target))
+    if (deny().hasName(host)) throw denied(denyDetail(target))
     if (fleetIndex().targets.has(formatTarget(target))) throw prohibited(fleetDetail(target))
     if (isLoopbackName(host)) checkAlways(loopback, target)
-    const why = allowPrivate ? null : privateName(host)
+    const why = options.allowPrivate ? null : privateName(host)
     if (why !== null) throw prohibited(privateNameDetail(target, why))
   }
 
@@ -87,7 +96,7 @@ export function makeTargetGuard(options: Options): TargetGuard {
     checkAlways(address, target)
     const inner = embeddedIPv4(address)
     if (inner) checkAlways(inner, target)
-    const range = allowPrivate ? null : specialRange(address)
+    const range = options.allowPrivate ? null : specialRange(address)
     if (range !== null) throw prohibited(rangeDetail(target, range))
   }
 
@@ -96,7 +105,7 @@ export function makeTargetGuard(options: Options): TargetGuard {
     const { port } = target
     const upstreams = fleetIndex()
     if (metadataAddresses.has(keyOf(address))) throw prohibited(metadataDetail(target))
-    if (deny.hasAddress(address)) throw prohibited(denyDetail(target))
+    if (deny().hasAddress(address)) throw prohibited(denyDetail(target))
     if (upstreams.targets.has(targetKey(address, port))) throw prohibited(fleetDetail(target))
     if (gatewayIndex().targets.has(targetKey(address, port))) throw loop(target)
     // The interfaces are read only where it matters.

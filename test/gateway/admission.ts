@@ -79,3 +79,17 @@ t.test('which addresses are one source', async (t) => {
   ]
   for (const [address, source] of same) t.equal(sourceOf(address), source, address)
 })
+
+t.test('limits that change hold for who comes; who is in stays', async (t) => {
+  const limits = { ...roomy }
+  const admission = makeAdmission(limits)
+  const places = [enter(admission), enter(admission)]
+  limits.maxConnections = 2
+  t.match(admission.enter('192.0.2.2'), { reason: 'connections' })
+  Object.assign(limits, roomy, { connectionsPerSource: 2 })
+  t.match(admission.enter('192.0.2.1'), { reason: 'source' })
+  Object.assign(limits, roomy)
+  places.push(enter(admission))
+  for (const place of places) place.leave()
+  t.equal(admission.connections, 0)
+})

@@ -73,3 +73,14 @@ t.test('upstreams that left the fleet are forgotten', async (t) => {
   failures.failed('up-1')
   t.same(failures.refused(), ['up-2'], 'its count began anew')
 })
+
+t.test('limits that change hold from the next failure on', async (t) => {
+  const clock = makeFakeClock()
+  const limits = { limit: 2, refuseMs: 10_000, events: makeEvents(), now: clock.now }
+  const failures = makeConnectFailures(limits)
+  Object.assign(limits, { limit: 1, refuseMs: 1000 })
+  failures.failed('up-1')
+  t.same(failures.refused(), ['up-1'])
+  clock.advance(1000)
+  t.same(failures.refused(), [])
+})

@@ -67,3 +67,17 @@ t.test('a list counts alone, with tokens and without', async (t) => {
     t.match(summary, /203\.0\.113\.0\/24/)
   }
 })
+
+t.test('rules that change hold from then on', async (t) => {
+  const rules = { allow: [] as string[], tokenRequired: false }
+  const sources = makeSources(rules)
+  t.notOk(sources.allows('203.0.113.1'))
+  rules.tokenRequired = true
+  t.ok(sources.allows('203.0.113.1'))
+  t.match(sources.summary, /any source, with a token/)
+  rules.allow = ['203.0.113.0/24']
+  t.ok(sources.allows('203.0.113.1'))
+  t.notOk(sources.allows('198.51.100.1'))
+  Object.assign(rules, { allow: [], tokenRequired: false })
+  t.notOk(sources.allows('203.0.113.1'))
+})

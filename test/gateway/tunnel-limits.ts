@@ -55,8 +55,18 @@ t.test('what was refused takes nothing, and what ended leaves nothing', async (t
   t.equal(limits.counted, 0)
 })
 
-t.test('where there is no limit nothing is kept', async (t) => {
-  const limits = makeTunnelLimits(none)
-  limits.take(by('a', 'payments'))
+t.test('a limit that comes later counts what is open, and leaves it open', async (t) => {
+  const settings: { maxTunnels: number; tunnelsPerJob: number | null; tunnelsPerToken: number | null } = {
+    ...none,
+  }
+  const limits = makeTunnelLimits(settings)
+  const places = [1, 2, 3].map(() => limits.take(by('a', 'payments')))
+  settings.tunnelsPerJob = 3
+  t.throws(() => limits.take(by('a')), { code: 'rate_limited', message: /3 tunnels.*tunnelsPerJob/ })
+  Object.assign(settings, { tunnelsPerJob: null, tunnelsPerToken: 2 })
+  t.throws(() => limits.take(by('b', 'payments')), { code: 'rate_limited', message: /tunnelsPerToken/ })
+  Object.assign(settings, { tunnelsPerToken: null, maxTunnels: 2 })
+  t.throws(() => limits.take(by('c')), { code: 'overloaded' })
+  for (const place of places) place.free()
   t.equal(limits.counted, 0)
 })

@@ -51,3 +51,19 @@ t.test('what others no longer report no longer counts', async (t) => {
   t.notOk(load.full.has('up-1'))
   t.ok(load.full.has('up-2'))
 })
+
+t.test(
+  'another limit holds at once, for upstreams that were full and for those that become so',
+  async (t) => {
+    const limits = { maxTunnels: 2 }
+    const load = makeUpstreamLoad(limits)
+    for (const id of ['up-1', 'up-1', 'up-2']) load.take(id)
+    load.learnOthers(new Map([['up-3', 1]]))
+    limits.maxTunnels = 3
+    t.same([...load.full], [])
+    load.take('up-1')
+    limits.maxTunnels = 1
+    t.throws(() => load.take('up-2'), { code: 'overloaded', message: /its 1 tunnels/ })
+    t.same([...load.full].sort(), ['up-1', 'up-2', 'up-3'])
+  },
+)

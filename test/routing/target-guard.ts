@@ -230,6 +230,39 @@ t.test('what targets.deny names', async (t) => {
   )
 })
 
+t.test('ports, deny and allowPrivate as they are now', async (t) => {
+  const rules: { ports: number[]; deny: string[]; allowPrivate: boolean } = {
+    ports: [443],
+    deny: [],
+    allowPrivate: false,
+  }
+  const guard = makeTargetGuard({
+    get ports() {
+      return rules.ports
+    },
+    get deny() {
+      return rules.deny
+    },
+    get allowPrivate() {
+      return rules.allowPrivate
+    },
+    ownListeners: () => [],
+    localAddresses: () => [],
+    fleet: () => [],
+  })
+  const bank = { host: 'bank.example', port: 8443 }
+  t.throws(() => guard.checkName(bank), byName)
+  rules.ports = [8443]
+  t.doesNotThrow(() => guard.checkName(bank))
+  rules.deny = ['bank.example', '192.0.2.0/24']
+  t.throws(() => guard.checkName(bank), byName)
+  t.throws(() => guard.checkAddress('192.0.2.1', bank), byAddress)
+  rules.deny = []
+  t.throws(() => guard.checkAddress('10.0.0.1', bank), byAddress)
+  rules.allowPrivate = true
+  t.doesNotThrow(() => guard.checkAddress('10.0.0.1', bank))
+})
+
 t.test('no setting opens what is never a target', async (t) => {
   for (const allowPrivate of [true, false]) {
     for (const ports of ['any', [80, 3128, 8888]] as const) {
