@@ -7,15 +7,35 @@ import type { RedisOptions } from 'ioredis'
 import { codeOf, hideSecrets, storeUnavailable } from './failure.ts'
 import { PrimaryConnector } from './primary-connector.ts'
 
+/** What may be sent to Redis; more than one of them in a call shares its one time limit. */
+export type Commands = Redis
+
 export type RedisClient = {
-  /** @throws GatewayError store_unavailable */
-  ask<T>(send: (redis: Redis) => Promise<T>): Promise<T>
-  /** Raised each time that commands may from now on reach another server than before. */
+  /**
+   * One bounded wait: it ends within `commandTimeoutMs`, whatever it takes inside.
+   * @throws GatewayError store_unavailable
+   */
+  ask<T>(send: (redis: Commands) => Promise<T>): Promise<T>
+  /** As `ask`, and what it wrote is at `waitReplicas` replicas; with 0 it is `ask`. @throws GatewayError store_unavailable */
+  askReplicated<T>(send: (redis: Commands) => Promise<T>): Promise<T>
+  /** Raised before commands may reach another server than before. */
   readonly connection: number
   close(): Promise<void>
 }
 
-type ClientOptions = { readonly url: string; readonly commandTimeoutMs: number }
+/** Which Redis, and how it lets us in. */
+export type RedisServers = {
+  /** `redis://`, `redis+sentinel://` or `redis+cluster://` (redis-url.ts). */
+  readonly url: string
+  /** What sentinels ask for; null or absent: nothing. */
+  readonly sentinelPassword?: string | null
+}
+
+type ClientOptions = RedisServers & {
+  readonly commandTimeoutMs: number
+  /** Replicas that must have what `askReplicated` wrote. */
+  readonly waitReplicas?: number
+}
 
 const longestReconnectDelayMs = 1000
 const farewellMs = 250
@@ -37,9 +57,7 @@ export async function openRedisClient({ url, commandTimeoutMs }: ClientOptions):
   })
   redis.on('ready', () => {
     disconnectedBy = null
-    connection += 1
   })
-  let connection = 1
   redis.on('connecting', () => {
     connection += 1
   })
@@ -56,10 +74,6 @@ export async function openRedisClient({ url, commandTimeoutMs }: ClientOptions):
   return {
     ask,
     askReplicated: ask,
-    get connection() {
-      return connection
-    },
-
     get connection() {
       return connection
     },

@@ -24,7 +24,7 @@ t.test('it hears its channel, and after a loss says that it lost it and has it a
   await raw.publish('lk:{g}:feed', 'not ours')
   await raw.publish('lk:{f}:feed', 'one')
   await until('it is told', () => heard.length === 2)
-  await raw.client('KILL', 'TYPE', 'pubsub')
+  await raw.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
   await until('it is back', () => heard.length === 4)
   await raw.publish('lk:{f}:feed', 'two')
   await until('it is told again', () => heard.length === 5)
