@@ -69,7 +69,8 @@ t.test("a caller's wrong clock has no influence", async (t) => {
 
 t.test('every Lua file is a script or a piece of one', async (t) => {
   const used = new Set<string>()
-  makeScripts({ ask: async () => t.fail('not called') as never, close: async () => {} }, (name) => {
+  const ask = async () => t.fail('not called') as never
+  makeScripts({ ask, askReplicated: ask, connection: 0, close: async () => {} }, (name) => {
     used.add(name)
     return ''
   })
