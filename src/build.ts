@@ -11,6 +11,7 @@ import { isGatewayError } from './errors.ts'
 import type { Events } from './events.ts'
 import { makeDnsLookup } from './gateway/dns-lookup.ts'
 import { makeGateway, type Gateway } from './gateway/gateway.ts'
+import { ownHeap } from './gateway/heap-guard.ts'
 import { seenByOthers } from './gateway/heartbeat.ts'
 import { makeResolver } from './gateway/resolver.ts'
 import { makeGceProvider } from './provider/gce.ts'
@@ -84,6 +85,7 @@ export function buildGateway(
     listeners: () => seenByOthers(listeners, localAddresses()),
     credentialsOf: credentialsOf(config),
     events,
+    heap: ownHeap(),
     now,
     wallClock: Date.now,
     settings: {
@@ -94,6 +96,8 @@ export function buildGateway(
       tunnelsPerJob: config['gateway.tunnelsPerJob'],
       tunnelsPerToken: config['gateway.tunnelsPerToken'],
       maxConnections: config['gateway.maxConnections'],
+      maxLagMs: config['gateway.maxLagMs'],
+      maxHeapPercent: config['gateway.maxHeapPercent'],
       connectionsPerSource: config['gateway.connectionsPerSource'],
       headsPerSource: config['gateway.headsPerSource'],
       tls: tlsFiles(config),
@@ -271,6 +275,8 @@ export function readingsOf(gateway: Gateway) {
     connections: () => gateway.connections,
     fleetVersion: () => gateway.fleet.version,
     storeUp: () => gateway.storeAnswers,
+    lagMs: () => gateway.lag.ms,
+    heapPercent: () => gateway.memory.percent,
   }
 }
 

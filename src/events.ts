@@ -58,12 +58,12 @@ export type Facts = {
       readonly upstream: string | null
     },
   ]
-  /** No place for it: in all, of its source, without a head of its source; its address may not connect; or TLS failed. */
+  /** No place for it: in all, of its source, without a head of its source; memory is short; its address may not connect; or TLS failed. */
   connection_refused: [
     {
       /** As in the answer. */
       readonly requestId: string
-      readonly reason: 'connections' | 'source' | 'heads' | 'address' | 'handshake'
+      readonly reason: 'connections' | 'source' | 'heads' | 'memory' | 'address' | 'handshake'
       readonly source: string | null
     },
   ]
@@ -133,6 +133,11 @@ export type Facts = {
       readonly outcome: 'ok' | ProviderErrorCode | 'aborted' | 'failed'
     },
   ]
+  /** This process came to its work later than gateway.maxLagMs. Once, until it is in time again. */
+  process_late: [{ readonly lagMs: number }]
+  /** Of the memory that JavaScript may use more is in use than gateway.maxHeapPercent, or no more. */
+  memory_short: [{ readonly percent: number }]
+  memory_found: []
   database_lost: [{ readonly detail: string }]
   database_found: []
   store_lost: [{ readonly detail: string }]

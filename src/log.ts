@@ -82,6 +82,9 @@ export function logFacts(events: Events, log: Log): void {
         'sync',
       ),
     provider_called: (fact) => log.debug(fact, 'provider called'),
+    process_late: (fact) => log.warn(fact, 'this process comes to its work too late'),
+    memory_short: (fact) => log.error(fact, 'memory is short: new requests get 503, open tunnels go on'),
+    memory_found: () => log.info('memory is found again'),
     database_lost: (fact) =>
       log.error(fact, 'the database does not answer: traffic goes on, the fleet cannot be changed'),
     database_found: () => log.info('the database answers again'),

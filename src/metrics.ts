@@ -10,6 +10,8 @@ export type Readings = {
   readonly connections: () => number
   readonly fleetVersion: () => number
   readonly storeUp: () => boolean
+  readonly lagMs: () => number
+  readonly heapPercent: () => number
 }
 
 export function makeMetrics(events: Events): Registry {
@@ -50,6 +52,11 @@ export function makeMetrics(events: Events): Registry {
   const shutPins = counter(
     'drain_pins_closed_total',
     'Pinned jobs that a drain deadline left without upstream',
+  )
+  const stalls = counter('late_total', 'Times at which this process came to its work too late')
+  const shortages = counter(
+    'memory_short_total',
+    'Times at which new requests were refused for want of memory',
   )
   const syncs = counter('syncs_total', "Comparisons of the provider's list with the records, by outcome", [
     'outcome',
@@ -93,6 +100,8 @@ export function makeMetrics(events: Events): Registry {
     shutPins.inc(pins)
     shutTunnels.inc(tunnels)
   })
+  events.on('process_late', () => stalls.inc())
+  events.on('memory_short', () => shortages.inc())
   events.on('sync_done', ({ outcome, corrected }) => {
     syncs.inc({ outcome })
     corrections.inc(corrected)
@@ -115,6 +124,16 @@ export function exposeReadings(registry: Registry, readings: Readings): void {
   gauge('client_connections', 'Open connections of clients', readings.connections)
   gauge('fleet_version', 'Version of the snapshot that this gateway decides by', readings.fleetVersion)
   gauge('store_up', '1 while the store of pins answers', () => Number(readings.storeUp()))
+  gauge(
+    'lag_seconds',
+    'How late this process came to its work, at most, within the last second',
+    () => readings.lagMs() / 1000,
+  )
+  gauge(
+    'heap_used_ratio',
+    'Of the memory that JavaScript may use, the share that was in use after the last collection',
+    () => readings.heapPercent() / 100,
+  )
   new Gauge({
     name: 'lanekeeper_upstream_tunnels',
     help: 'Open tunnels of this gateway by upstream, dials included',

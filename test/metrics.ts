@@ -43,6 +43,8 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
   events.emit('pin_moved', { job, from: 'up-1', to: 'up-2', reason: 'fresh' })
   events.emit('pin_lost', { job, upstream: 'up-1' })
   events.emit('upstream_blamed', { upstream: 'up-1', detail: '' })
+  events.emit('process_late', { lagMs: 2000 })
+  events.emit('memory_short', { percent: 90 })
   events.emit('jobs_evicted', { asked: 7, jobs: 12 })
   events.emit('upstream_moved_on', { upstream: 'up-1', to: 'draining', reason: 'size' })
   events.emit('upstream_step_failed', { upstream: 'up-1', step: 'launch', problem: 'quota', attempts: 3 })
@@ -75,6 +77,8 @@ t.test('facts are counted under few labels, none of them a job or a target', asy
     'lanekeeper_upstream_ejections_total 1',
     'lanekeeper_drain_tunnels_closed_total 6',
     'lanekeeper_drain_pins_closed_total 4',
+    'lanekeeper_late_total 1',
+    'lanekeeper_memory_short_total 1',
     'lanekeeper_syncs_total{outcome="incomplete"} 1',
     'lanekeeper_sync_corrections_total 2',
     'lanekeeper_provider_call_seconds_bucket{le="30",verb="create",outcome="quota"} 0',
@@ -95,6 +99,8 @@ t.test('readings are taken when somebody asks', async (t) => {
     connections: () => 3,
     fleetVersion: () => 5,
     storeUp: () => false,
+    lagMs: () => 1500,
+    heapPercent: () => 40,
   })
   const first = await lines(registry)
   for (const line of [
@@ -103,6 +109,8 @@ t.test('readings are taken when somebody asks', async (t) => {
     'lanekeeper_client_connections 3',
     'lanekeeper_fleet_version 5',
     'lanekeeper_store_up 0',
+    'lanekeeper_lag_seconds 1.5',
+    'lanekeeper_heap_used_ratio 0.4',
   ])
     t.ok(first.includes(line), line)
   tunnels.clear()

@@ -20,7 +20,7 @@ export type Place = {
 
 export type NoPlace = {
   /** `address`: not one that may connect at all. */
-  readonly reason: 'connections' | 'source' | 'heads' | 'address'
+  readonly reason: 'connections' | 'source' | 'heads' | 'memory' | 'address'
   readonly error: GatewayError
 }
 

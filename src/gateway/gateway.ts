@@ -21,10 +21,12 @@ import { makeConnectFailures } from './connect-failures.ts'
 import { dial } from './dial.ts'
 import { makeForward } from './forward.ts'
 import { checkHead } from './head.ts'
+import { makeHeapGuard, type HeapSource } from './heap-guard.ts'
 import { makeHeartbeat } from './heartbeat.ts'
 import { makeJobApi } from './job-api.ts'
 import { makeLaneTargets, type LaneTargets } from './lane-targets.ts'
 import { makeOpenTunnel } from './open-tunnel.ts'
+import { makeOwnLag } from './own-lag.ts'
 import { makeRequestStory } from './request.ts'
 import type { Resolver } from './resolver.ts'
 import { makeGatewayServer } from './server.ts'
@@ -49,6 +51,8 @@ export type GatewaySettings = {
   readonly tunnelsPerJob: number | null
   readonly tunnelsPerToken: number | null
   readonly maxConnections: number
+  readonly maxLagMs: number
+  readonly maxHeapPercent: number
   readonly connectionsPerSource: number
   readonly headsPerSource: number
   readonly tls: TlsFiles | null
@@ -83,6 +87,7 @@ type Parts = {
   readonly listeners?: () => readonly Target[]
   readonly credentialsOf: (upstream: Upstream) => string | null
   readonly events: Events
+  readonly heap: HeapSource
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** Milliseconds since 1970, which job tokens expire by. */
@@ -105,6 +110,7 @@ export function makeGateway({
   listeners = () => [],
   credentialsOf,
   events,
+  heap,
   now,
   wallClock,
 }: Parts) {
@@ -131,6 +137,8 @@ export function makeGateway({
     events,
     now,
   })
+  const lag = makeOwnLag({ limits: settings, events, now })
+  const memory = makeHeapGuard({ limits: settings, heap, events, now })
   const tunnels = makeTunnels({
     idleMs: settings.tunnelIdleMs,
     maxLifeMs: settings.tunnelMaxLifeMs,
@@ -173,6 +181,7 @@ export function makeGateway({
     pinning,
     isThere,
     isStopping: () => stopping,
+    memory,
     events,
     now,
   })
@@ -226,6 +235,7 @@ export function makeGateway({
   const server = makeGatewayServer({
     limits: settings,
     sources,
+    memory,
     tls: settings.tls && { clientCertificates },
     story,
     events,
@@ -293,6 +303,8 @@ export function makeGateway({
     load,
     tunnels,
     limits,
+    lag,
+    memory,
     pinning,
     admission: server.admission,
 
@@ -310,6 +322,8 @@ export function makeGateway({
       if (leaving) missing.push('this gateway is stopping')
       if (fleet.version === 0) missing.push('no fleet is loaded yet')
       if (!heartbeat.storeAnswers) missing.push('the store of pins does not answer')
+      if (lag.isLate) missing.push(`this process comes to its work ${Math.round(lag.ms)} ms too late`)
+      if (memory.isShort) missing.push(`memory is short: ${Math.round(memory.percent)} % is in use`)
       return missing
     },
 
@@ -332,6 +346,8 @@ export function makeGateway({
       await tunnels.none(AbortSignal.timeout(lastWordsMs))
       for (const loop of loops) await loop.stop()
       tunnels.stop()
+      lag.stop()
+      memory.stop()
       await flush()
       await heartbeat.signOff().catch(() => undefined)
     },

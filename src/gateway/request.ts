@@ -6,6 +6,7 @@ import type { Events, Facts } from '../events.ts'
 import { pinLost } from '../routing/pin-refusals.ts'
 import type { Pinning } from '../routing/pin.ts'
 import type { Job, Target } from '../types.ts'
+import { memoryShort, type HeapGuard } from './heap-guard.ts'
 import type { OpenTunnel, StandingTunnel } from './open-tunnel.ts'
 import { asGatewayError } from './refuse.ts'
 import type { Relay } from './relay.ts'
@@ -39,6 +40,7 @@ type Parts = {
   /** Whether an upstream is in the fleet. */
   readonly isThere: (upstreamId: string) => boolean
   readonly isStopping: () => boolean
+  readonly memory: Pick<HeapGuard, 'isShort'>
   readonly events: Events
   readonly now: () => number
 }
@@ -51,6 +53,7 @@ export function makeRequestStory({
   pinning,
   isThere,
   isStopping,
+  memory,
   events,
   now,
 }: Parts) {
@@ -114,6 +117,7 @@ export function makeRequestStory({
     async open(request: Request, signal: AbortSignal): Promise<StandingTunnel> {
       if (isStopping())
         throw new GatewayError('overloaded', { detail: 'This gateway is stopping. Try another one.' })
+      if (memory.isShort) throw memoryShort()
       const { job, token, target } = request
       try {
         return await openTunnel(job!, target!, signal, () => {

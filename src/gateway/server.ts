@@ -8,6 +8,7 @@ import type { SecureContextOptions } from 'node:tls'
 import { GatewayError, type HeadReason } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { makeAdmission, type AdmissionLimits, type NoPlace, type Place } from './admission.ts'
+import { memoryShort, type HeapGuard } from './heap-guard.ts'
 import type { Sources } from './sources.ts'
 import { refuseResponse, refuseSocket } from './refuse.ts'
 import type { RequestStory } from './request.ts'
@@ -25,6 +26,7 @@ type Parts = {
     readonly keepAliveMs: number
   }
   readonly sources: Sources
+  readonly memory: Pick<HeapGuard, 'isShort'>
   /** Null: plain HTTP. */
   readonly tls: { readonly clientCertificates: boolean } | null
   readonly connect: SocketRoad
@@ -46,6 +48,7 @@ export type GatewayServer = ReturnType<typeof makeGatewayServer>
 export function makeGatewayServer({
   limits,
   sources,
+  memory,
   tls,
   connect,
   upgrade,
@@ -117,7 +120,7 @@ export function makeGatewayServer({
       socket.destroy()
       return false
     }
-    const place = sources.allows(remoteAddress) ? admission.enter(remoteAddress) : sourceRefused()
+    const place = placeFor(remoteAddress)
     if ('error' in place) {
       turnAway(socket, place, answers)
       return false
@@ -125,6 +128,11 @@ export function makeGatewayServer({
     places.set(socket, place)
     socket.once('close', place.leave)
     return true
+  }
+
+  function placeFor(address: string): Place | NoPlace {
+    if (!sources.allows(address)) return sourceRefused()
+    return memory.isShort ? { reason: 'memory', error: memoryShort() } : admission.enter(address)
   }
 
   /** From here on the TLS socket stands for the connection. */

@@ -45,6 +45,15 @@ t.test('what is missing before a job can be served', async (t) => {
   t.strictSame(gateway.gateway.missing(), ['this gateway is stopping'])
 })
 
+t.test('a process that stood still is not ready, and soon again', async (t) => {
+  const { gateway, stop } = await startGateway({ upstreams: [{ port: 1 }], settings: { maxLagMs: 200 } })
+  t.teardown(() => stop())
+  const endMs = performance.now() + 500
+  while (performance.now() < endMs);
+  t.match(gateway.missing(), [/^this process comes to its work \d+ ms too late$/])
+  await until('it is', () => gateway.missing().length === 0)
+})
+
 t.test('a stop at its deadline resets what is open, records it, and signs off', async (t) => {
   const upstream = await startScriptedUpstream(establishing())
   t.teardown(upstream.stop)

@@ -46,6 +46,7 @@ function setUp(t: Test, { max = 1, perJob = null }: { max?: number; perJob?: num
     pinning: { letGo: (its: unknown) => state.letGo.push(its) } as never,
     isThere: (id) => state.isThere && id === 'up-1',
     isStopping: () => state.stopping,
+    memory: { isShort: false },
     events: facts.events,
     now: clock.now,
   })

@@ -107,6 +107,7 @@ const server = makeGatewayServer({
     headsPerSource: 10_000,
   },
   sources: { allows: () => true, summary: '' },
+  memory: { isShort: false },
   tls: null,
   connect: onSocket,
   upgrade: onSocket,
