@@ -3,6 +3,7 @@
 
 import { BlockList } from 'node:net'
 import { addRange } from './ip-range.ts'
+import { readRedisUrl } from './redis-url.ts'
 import { targetPatternOf } from './target-pattern.ts'
 import {
   restrictionKinds,
@@ -163,9 +164,9 @@ export const targetPorts: Check<readonly number[] | 'any'> = (value) => {
 }
 
 export const redisUrl: Check<string> = (value) => {
-  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
-  if (url && ['redis:', 'rediss:'].includes(url.protocol) && url.hostname !== '') return String(value)
-  return refuse('a URL like redis://user:password@host:6379/0 (rediss:// for TLS)')
+  const answer = readRedisUrl(typeof value === 'string' ? value : '')
+  if ('problem' in answer) throw new Problem(answer.problem)
+  return String(value).trim()
 }
 
 export const postgresUrl: Check<string> = (value) => {

@@ -206,12 +206,15 @@ const tables: { readonly [name: string]: Rows } = {
     check: check.redisUrl,
     fine: [
       ['redis://h:6379/0', 'redis://h:6379/0'],
-      ['rediss://u:p@h', 'rediss://u:p@h'],
+      [' rediss://u:p@h ', 'rediss://u:p@h'],
+      ['redis+sentinel://a,b/main', 'redis+sentinel://a,b/main'],
+      ['redis+cluster://a,b', 'redis+cluster://a,b'],
     ],
     refused: [
+      ['redis://a,b', /many servers/],
       ['http://h', /redis:\/\//],
       ['h:6379', /redis:\/\//],
-      ['redis://', /redis:\/\//],
+      ['redis://', /server 1 has no host/],
       [6379, /redis:\/\//],
     ],
   },

@@ -57,11 +57,12 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/events.ts': ['src/types.ts', 'src/errors.ts', 'src/provider/provider.ts'],
   'src/loop.ts': ['src/events.ts'],
   'src/deadline.ts': [],
+  'src/redis-url.ts': [],
   'src/presence.ts': ['src/errors.ts', 'src/events.ts'],
   // A target in a log line is written as everywhere else.
   'src/log.ts': ['src/types.ts', 'src/events.ts', 'src/routing/target.ts'],
   'src/metrics.ts': ['src/types.ts', 'src/events.ts'],
-  'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts', 'src/target-pattern.ts'],
+  'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts', 'src/target-pattern.ts', 'src/redis-url.ts'],
   // A list of upstreams is a setting, and reads the same there and in the provider.
   'src/config.ts': ['src/config-checks.ts', 'src/ip-range.ts', 'src/provider/static.ts'],
   'src/routing/': [
