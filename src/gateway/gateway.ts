@@ -18,7 +18,7 @@ import type { Job, NamedToken, Target, TokenKey, Upstream } from '../types.ts'
 import { makeCertificate, type TlsFiles } from './certificate.ts'
 import { makeConnect } from './connect.ts'
 import { makeConnectFailures } from './connect-failures.ts'
-import { dial } from './dial.ts'
+import { connectTcp, dial } from './dial.ts'
 import { makeForward } from './forward.ts'
 import { checkHead } from './head.ts'
 import { makeHeapGuard, type HeapSource } from './heap-guard.ts'
@@ -30,7 +30,9 @@ import { makeOwnLag } from './own-lag.ts'
 import { makeRequestStory } from './request.ts'
 import type { Resolver } from './resolver.ts'
 import { makeGatewayServer } from './server.ts'
+import { makeSetAsideChecks } from './set-aside-checks.ts'
 import { makeSources } from './sources.ts'
+import { makeTargetWaits } from './target-waits.ts'
 import { makeTunnelLimits } from './tunnel-limits.ts'
 import { makeTunnels } from './tunnels.ts'
 import { makeUpgrade } from './upgrade.ts'
@@ -127,6 +129,12 @@ export function makeGateway({
       return settings.tunnelsPerUpstream
     },
   })
+  const waits = makeTargetWaits({
+    get maxTunnels() {
+      return settings.tunnelsPerUpstream
+    },
+    now,
+  })
   const failures = makeConnectFailures({
     get limit() {
       return settings.failedConnects
@@ -139,6 +147,14 @@ export function makeGateway({
   })
   const lag = makeOwnLag({ limits: settings, events, now })
   const memory = makeHeapGuard({ limits: settings, heap, events, now })
+  const setAside = makeSetAsideChecks({
+    failures,
+    upstream: fleet.upstream,
+    tryConnect: async (upstream, signal) => {
+      const { connectTimeoutMs } = settings
+      ;(await connectTcp(upstream, { connectTimeoutMs, signal })).destroy()
+    },
+  })
   const tunnels = makeTunnels({
     idleMs: settings.tunnelIdleMs,
     maxLifeMs: settings.tunnelMaxLifeMs,
@@ -167,6 +183,7 @@ export function makeGateway({
     laneTargets,
     dial,
     load,
+    waits,
     failures,
     limits: settings,
     credentialsOf,
@@ -288,6 +305,7 @@ export function makeGateway({
       })
       loops = [
         startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
+        startLoop('set-aside', () => setAside.pass(), { everyMs: 1000, events }),
         startLoop('touches', () => flush(), { everyMs: Math.min(1000, life.idleMs / 8), events }),
       ]
       if (certificate)
@@ -344,6 +362,7 @@ export function makeGateway({
       server.destroyAll()
       // They end within this turn of the loop; only then are their facts and last uses known.
       await tunnels.none(AbortSignal.timeout(lastWordsMs))
+      setAside.stop()
       for (const loop of loops) await loop.stop()
       tunnels.stop()
       lag.stop()

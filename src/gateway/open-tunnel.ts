@@ -6,10 +6,12 @@ import { GatewayError, isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { KnownPin } from '../routing/known-pins.ts'
 import type { Pinning } from '../routing/pin.ts'
+import { formatTarget } from '../routing/target.ts'
 import type { Job, Target, Upstream } from '../types.ts'
 import type { ConnectFailures } from './connect-failures.ts'
 import type { DialLimits } from './dial.ts'
 import type { LaneTargets } from './lane-targets.ts'
+import type { TargetWaits } from './target-waits.ts'
 import type { UpstreamLoad } from './upstream-load.ts'
 
 export type StandingTunnel = {
@@ -25,6 +27,7 @@ type Parts = {
   readonly laneTargets: Pick<LaneTargets, 'afterPinning'>
   readonly dial: (upstream: Upstream, target: Target, limits: DialLimits) => Promise<Socket>
   readonly load: UpstreamLoad
+  readonly waits: TargetWaits
   readonly failures: ConnectFailures
   readonly limits: { readonly connectTimeoutMs: number; readonly replyTimeoutMs: number }
   readonly credentialsOf: (upstream: Upstream) => string | null
@@ -54,7 +57,19 @@ export type OpenTunnel = (
  * It throws GatewayError of any code but the head's, or the signal's reason once aborted.
  */
 export function makeOpenTunnel(parts: Parts): OpenTunnel {
-  const { pinning, findTarget, laneTargets, dial, load, failures, limits, credentialsOf, events, now } = parts
+  const {
+    pinning,
+    findTarget,
+    laneTargets,
+    dial,
+    load,
+    waits,
+    failures,
+    limits,
+    credentialsOf,
+    events,
+    now,
+  } = parts
 
   async function openTunnel(
     job: Job,
@@ -65,6 +80,7 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
     const addresses = await whileThere(findTarget(target, job, signal), signal)
     const checkPinned = laneTargets.afterPinning(target)
     admit()
+    const name = formatTarget(target)
     const startedMs = now()
     let tries = 0
     for (let settles = 0; settles < maxSettles;) {
@@ -73,7 +89,9 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
       checkPinned(pin.job)
       const upstream = pinning.upstreamOf(pin)
       try {
-        const socket = await dialUpstream(upstream, addresses, signal)
+        const socket = await waits.during({ upstreamId: upstream.id, target: name, signal }, () =>
+          dialUpstream(upstream, addresses, signal),
+        )
         if (await settled(pin, upstream, socket, signal)) return { socket, upstream, pin }
         settles += 1
       } catch (error) {

@@ -4,6 +4,7 @@ import { makeConnectFailures } from '../../src/gateway/connect-failures.ts'
 import { dial, type DialLimits } from '../../src/gateway/dial.ts'
 import { makeLaneTargets } from '../../src/gateway/lane-targets.ts'
 import { makeOpenTunnel } from '../../src/gateway/open-tunnel.ts'
+import { makeTargetWaits } from '../../src/gateway/target-waits.ts'
 import { makeUpstreamLoad } from '../../src/gateway/upstream-load.ts'
 import { makeFleetView } from '../../src/routing/fleet-view.ts'
 import { makeKnownPins } from '../../src/routing/known-pins.ts'
@@ -75,6 +76,7 @@ async function makeParts(ports: readonly number[], options: Options = {}) {
     laneTargets: makeLaneTargets({ fleet, known, events, now: clock.now }),
     dial: options.dial ?? dial,
     load,
+    waits: makeTargetWaits({ maxTunnels: options.maxTunnels ?? 10, now: clock.now }),
     failures,
     limits: { connectTimeoutMs: 5000, replyTimeoutMs: options.replyTimeoutMs ?? 5000 },
     credentialsOf: (upstream) => `${upstream.id}:s3cret`,
@@ -457,6 +459,7 @@ t.test('a pin that keeps moving is given up', async (t) => {
       return dial(...all)
     },
     load,
+    waits: makeTargetWaits({ maxTunnels: 10, now: () => 0 }),
     failures: makeConnectFailures({ limit: 2, refuseMs: 1, events: recordFacts().events, now: () => 0 }),
     limits: { connectTimeoutMs: 5000, replyTimeoutMs: 5000 },
     credentialsOf: () => null,
