@@ -117,6 +117,8 @@ export function buildGateway(
       refuseMs: config['upstreams.refuseMs'],
       knownPins: config['pins.known'],
       flexTypes: config['pins.flexTypes'],
+      storeDown: config['redis.down'],
+      storeDownByType: config['redis.downByType'],
       life: lifeOf(config),
     },
   })

@@ -89,6 +89,17 @@ function row(status: number, token: string, title: string, retryAfterS: number |
   return { status, token, title, retryAfterS }
 }
 
+/**
+ * Nothing was done: the store may be another one than the caller takes it for (reconnected, flushed, failed over). Read its
+ * identity again, give back what it may have lost (`restore`), and call again.
+ */
+export class AnotherStore extends Error {
+  constructor() {
+    super('the store may be another one than before')
+    this.name = 'AnotherStore'
+  }
+}
+
 type ControlErrorRow = {
   readonly status: number
   readonly title: string
@@ -108,6 +119,8 @@ export const controlErrorTable = {
   idempotency_in_flight: controlRow(409, 'The first request with this Idempotency-Key is still under way', 1),
   idempotency_mismatch: controlRow(422, 'This Idempotency-Key was used for another request'),
   database_unavailable: controlRow(503, 'PostgreSQL does not answer', 2),
+  /** It answers, but others hold what is needed for longer than anybody waits. */
+  database_busy: controlRow(503, 'Other transactions are in the way', 2),
 } as const satisfies { [code: string]: ControlErrorRow }
 
 export type ControlErrorCode = keyof typeof controlErrorTable

@@ -81,6 +81,23 @@ export type Facts = {
     { readonly job: Job; readonly from: string; readonly to: string; readonly reason: 'fresh' | 'flex' },
   ]
   pin_released: [{ readonly jobId: string; readonly upstream: string; readonly by: 'job' | 'operator' }]
+  /** Made while the store is away, as all gateways would. */
+  pin_hashed: [
+    { readonly job: Job; readonly lane: Lane; readonly upstream: string; readonly version: number },
+  ]
+  /** The store holds another pin for a job that this gateway remembers on `dropped`; that one stands. */
+  pin_conflict: [{ readonly job: Job; readonly kept: string; readonly dropped: string }]
+  /** The store was away, or is another one (flushed, failed over), and has been given back what it lacked. */
+  pins_restored: [
+    {
+      readonly isAnother: boolean
+      readonly written: number
+      readonly stood: number
+      readonly replaced: number
+      readonly over: number
+      readonly conflicts: number
+    },
+  ]
   pin_lost: [{ readonly job: Job; readonly upstream: string }]
   /** Somebody was given a token that is good for one job. */
   token_minted: [{ readonly job: Job; readonly keyId: string; readonly expiresAt: string }]

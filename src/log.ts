@@ -57,6 +57,10 @@ export function logFacts(events: Events, log: Log): void {
     pin_made: (fact) => log.debug(flat(fact), 'pin made'),
     pin_moved: (fact) => log.info(flat(fact), 'pin moved'),
     pin_released: (fact) => log.debug(fact, 'pin released'),
+    pin_hashed: (fact) => log.info(flat(fact), 'pin made without the store of pins'),
+    pin_conflict: (fact) =>
+      log.warn(flat(fact), 'the store holds another pin for this job: its outgoing address changes'),
+    pins_restored: (fact) => log.warn(fact, 'the store of pins was given back what it lacked'),
     pin_lost: (fact) => log.warn(flat(fact), 'pin lost: the upstream of the job is gone'),
     token_minted: (fact) => log.info(flat(fact), 'token minted'),
     job_reported: (fact) => log.info(flat(fact), 'job reported'),
@@ -89,7 +93,10 @@ export function logFacts(events: Events, log: Log): void {
       log.error(fact, 'the database does not answer: traffic goes on, the fleet cannot be changed'),
     database_found: () => log.info('the database answers again'),
     store_lost: (fact) =>
-      log.error(fact, 'the store of pins does not answer: known jobs go on, new ones get 503'),
+      log.error(
+        fact,
+        'the store of pins does not answer: known jobs go on, new ones get what redis.down says',
+      ),
     store_found: () => log.info('the store of pins answers again'),
     pass_failed: ({ pass, error }) => log.error({ pass, err: error }, 'a pass failed'),
   }

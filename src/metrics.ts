@@ -37,6 +37,12 @@ export function makeMetrics(events: Events): Registry {
   const pinsMade = counter('pins_made_total', 'Jobs that were pinned')
   const pinsMoved = counter('pins_moved_total', 'Pins that changed their upstream, by reason', ['reason'])
   const pinsLost = counter('pins_lost_total', 'Requests of jobs whose upstream is gone')
+  const pinsHashed = counter('pins_hashed_total', 'Jobs that were pinned while the store of pins was away')
+  const conflicts = counter('pin_conflicts_total', 'Jobs of which the store of pins held another pin')
+  const restored = counter(
+    'pins_restored_total',
+    'Pins that the store of pins had lost, or could not be told, and was given back',
+  )
   const evicted = counter('jobs_evicted_total', 'Jobs released because a change of the rules asked for it')
   const failures = counter('upstream_failures_total', 'Failures that were the fault of an upstream', [
     'upstream',
@@ -91,6 +97,9 @@ export function makeMetrics(events: Events): Registry {
   events.on('pin_made', () => pinsMade.inc())
   events.on('pin_moved', ({ reason }) => pinsMoved.inc({ reason }))
   events.on('pin_lost', () => pinsLost.inc())
+  events.on('pin_hashed', () => pinsHashed.inc())
+  events.on('pin_conflict', () => conflicts.inc())
+  events.on('pins_restored', ({ written, replaced }) => restored.inc(written + replaced))
   events.on('jobs_evicted', ({ jobs }) => evicted.inc(jobs))
   events.on('upstream_blamed', ({ upstream }) => failures.inc({ upstream }))
   events.on('upstream_moved_on', ({ to }) => moves.inc({ to }))

@@ -6,8 +6,8 @@ import type { Events } from '../events.ts'
 import { laneOf } from '../lane.ts'
 import { makeIsForbidden } from '../routing/restrictions.ts'
 import type { FleetRecords } from '../store/records.ts'
-import type { Pins, PinnedJob, Snapshots } from '../store/store.ts'
-import type { Snapshot } from '../types.ts'
+import type { Pins, Snapshots } from '../store/store.ts'
+import type { Pin, Snapshot } from '../types.ts'
 
 type Parts = {
   readonly fleet: FleetRecords
@@ -18,8 +18,10 @@ type Parts = {
 
 export function makeEvictions({ fleet, pins, snapshots, events }: Parts) {
   /** A job that was released and came back meanwhile stands elsewhere, and stays. */
-  async function release(asked: number, jobs: readonly PinnedJob[]): Promise<number> {
-    const released = await Promise.all(jobs.map(({ job, upstreamId }) => pins.release(job.id, upstreamId)))
+  async function release(asked: number, misplaced: readonly Pin[]): Promise<number> {
+    const released = await Promise.all(
+      misplaced.map(({ job, upstreamId }) => pins.release(job.id, upstreamId)),
+    )
     const evicted = released.filter((pin) => pin !== null).length
     // At once: a crash before the ledger's row must not make it silent.
     if (evicted > 0) events.emit('jobs_evicted', { asked, jobs: evicted })
@@ -31,10 +33,10 @@ export function makeEvictions({ fleet, pins, snapshots, events }: Parts) {
     let evicted = 0
     let after: string | null = null
     do {
-      const { jobs, next }: Awaited<ReturnType<Pins['scan']>> = await pins.scan(after)
-      const misplaced = jobs.filter(({ job, upstreamId }) => isForbidden(laneOf(job), upstreamId))
+      const part: Awaited<ReturnType<Pins['scan']>> = await pins.scan(after)
+      const misplaced = part.pins.filter(({ job, upstreamId }) => isForbidden(laneOf(job), upstreamId))
       evicted += await release(asked, misplaced)
-      after = next
+      after = part.next
     } while (after !== null)
     return evicted
   }

@@ -8,9 +8,12 @@ import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
 import { makeFleetView } from '../routing/fleet-view.ts'
+import { makeFollowing } from '../routing/follow.ts'
+import { makeHash, type StoreDown } from '../routing/hash.ts'
 import { readIdentity, type Identity } from '../routing/job.ts'
 import { makeKnownPins } from '../routing/known-pins.ts'
 import { makePinning } from '../routing/pin.ts'
+import { makeSteadyPins } from '../routing/steady-pins.ts'
 import type { TargetGuard } from '../routing/target-guard.ts'
 import { makeTouches } from '../routing/touches.ts'
 import type { PinLife, TrafficStore } from '../store/store.ts'
@@ -75,6 +78,9 @@ export type GatewaySettings = {
   readonly refuseMs: number
   readonly knownPins: number
   readonly flexTypes: readonly string[]
+  /** What a job that no pin is known of gets while the store is away, and where that differs by job type. */
+  readonly storeDown: StoreDown
+  readonly storeDownByType: { readonly [type: string]: StoreDown }
   readonly life: PinLife
 }
 
@@ -98,6 +104,8 @@ type Parts = {
 
 /** For the ends of tunnels that were just reset. */
 const lastWordsMs = 1000
+/** Of first tunnels the other gateways hear within this. */
+const firstUseMs = 100
 /** A new certificate is found within this. */
 const reloadMs = 2000
 
@@ -165,14 +173,28 @@ export function makeGateway({
     () => fleet.upstreams(),
     () => heartbeat.otherListeners,
   )
+  const steady = makeSteadyPins({ store, known, life, events, now })
+  const following = makeFollowing({ gatewayId, feed: store.feed, pins: store.pins, known, life, now })
+  const hash = makeHash({
+    known,
+    fleet,
+    life,
+    modeOf: (type) => storeDownOf(settings, type),
+    store: () => heartbeat.store(),
+    wasWhole: following.wasWhole,
+    events,
+    now,
+  })
   const pinning = makePinning({
     gatewayId,
-    pins: store.pins,
+    pins: steady.pins,
     known,
     fleet,
     life,
     refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
     flexTypes: { includes: (type) => settings.flexTypes.includes(type) },
+    hash,
+    firstUsed: () => loops.firstUses?.wake(),
     events,
     now,
   })
@@ -202,7 +224,7 @@ export function makeGateway({
     events,
     now,
   })
-  const touches = makeTouches({ pins: store.pins, known, life, now })
+  const touches = makeTouches({ pins: steady.pins, known, life, now })
   const heartbeat = makeHeartbeat({
     gatewayId,
     heartbeats: store.heartbeats,
@@ -211,6 +233,9 @@ export function makeGateway({
     load,
     events,
     listeners,
+    nextBeat: following.nextBeat,
+    answered: () => steady.check(),
+    now,
   })
 
   function isTokenRequired(): boolean {
@@ -277,16 +302,16 @@ export function makeGateway({
     settings.tls &&
     makeCertificate({ files: settings.tls, use: (context) => server.useCertificate(context), events })
 
-  let loops: Loop[] = []
+  const loops: { [name: string]: Loop } = {}
 
   events.on('snapshot_loaded', () => {
     failures.keepOnly(isThere)
     tunnels.closeLeft(isThere)
   })
 
-  async function flush(): Promise<void> {
+  async function tell(send: () => Promise<void>): Promise<void> {
     try {
-      await touches.flush()
+      await send()
     } catch (error) {
       // What was not sent stays for the next time; the heartbeat says that the store is away.
       if (!isGatewayError(error, 'store_unavailable')) throw error
@@ -298,18 +323,22 @@ export function makeGateway({
     async listen(address: { host: string; port: number }): Promise<AddressInfo> {
       await certificate?.load()
       const bound = await server.listen(address)
-      store.feed.follow(({ jobId, pinnedAtMs }) => {
-        const pin = known.get(jobId)
-        // Not a pin made since: a notice may be late.
-        if (pin?.pinnedAtMs === pinnedAtMs) known.forget(pin)
+      const everyMs = Math.min(1000, life.idleMs / 8)
+      loops.heartbeat = startLoop('heartbeat', heartbeat.beat, { everyMs: 1000, events })
+      loops.touches = startLoop('touches', () => tell(touches.flush), { everyMs, events })
+      loops.firstUses = startLoop('first-uses', () => tell(touches.flushFirst), {
+        everyMs: 1000,
+        gapMs: firstUseMs,
+        events,
       })
-      loops = [
-        startLoop('heartbeat', () => heartbeat.beat(), { everyMs: 1000, events }),
-        startLoop('set-aside', () => setAside.pass(), { everyMs: 1000, events }),
-        startLoop('touches', () => flush(), { everyMs: Math.min(1000, life.idleMs / 8), events }),
-      ]
+      loops.follow = startLoop('follow', following.catchUp, { everyMs: 1000, events })
+      loops.setAside = startLoop('set-aside', () => setAside.pass(), { everyMs: 1000, events })
       if (certificate)
-        loops.push(startLoop('certificate', () => certificate.refresh(), { everyMs: reloadMs, events }))
+        loops.certificate = startLoop('certificate', () => certificate.refresh(), {
+          everyMs: reloadMs,
+          events,
+        })
+      following.start(() => loops.follow?.wake())
       return bound
     },
     /** Who may connect, in words. */
@@ -340,13 +369,17 @@ export function makeGateway({
       if (leaving) missing.push('this gateway is stopping')
       if (fleet.version === 0) missing.push('no fleet is loaded yet')
       if (!heartbeat.storeAnswers) missing.push('the store of pins does not answer')
+      else if (!following.wasComplete) missing.push('the pins of the fleet are not read yet')
       if (lag.isLate) missing.push(`this process comes to its work ${Math.round(lag.ms)} ms too late`)
       if (memory.isShort) missing.push(`memory is short: ${Math.round(memory.percent)} % is in use`)
       return missing
     },
 
-    /** Reads the fleet now, rather than with the next heartbeat. */
-    beat: () => heartbeat.beat(),
+    /** Reads the fleet and its pins now, rather than with the next heartbeat. */
+    async beat(): Promise<void> {
+      await heartbeat.beat()
+      await following.catchUp()
+    },
 
     /**
      * Serves on for the grace time, so that load balancers see readyz; then no new connections, and open
@@ -363,14 +396,21 @@ export function makeGateway({
       // They end within this turn of the loop; only then are their facts and last uses known.
       await tunnels.none(AbortSignal.timeout(lastWordsMs))
       setAside.stop()
-      for (const loop of loops) await loop.stop()
+      for (const loop of Object.values(loops)) await loop.stop()
       tunnels.stop()
       lag.stop()
       memory.stop()
-      await flush()
+      await tell(touches.flush)
       await heartbeat.signOff().catch(() => undefined)
     },
   }
+}
+
+function storeDownOf(
+  { storeDown, storeDownByType }: Pick<GatewaySettings, 'storeDown' | 'storeDownByType'>,
+  type: string | null,
+): StoreDown {
+  return type !== null && Object.hasOwn(storeDownByType, type) ? storeDownByType[type]! : storeDown
 }
 
 type Ways = {

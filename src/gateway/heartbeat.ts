@@ -21,23 +21,35 @@ type Parts = {
   readonly events: Events
   /** Where other machines reach this one. */
   readonly listeners?: () => readonly Target[]
+  /** A beat is about to be sent. @returns its number, to be told on the feed */
+  readonly nextBeat?: () => number
+  /** The store has answered: what is to be asked or told before anything else. */
+  readonly answered?: () => Promise<void>
+  /** Monotonic milliseconds. */
+  readonly now: () => number
 }
 
 export type Heartbeat = ReturnType<typeof makeHeartbeat>
 
 export function makeHeartbeat(parts: Parts) {
-  const { gatewayId, heartbeats, fleet, known, load, events, listeners } = parts
+  const { gatewayId, heartbeats, fleet, known, load, events, listeners, nextBeat, answered, now } = parts
   const presence = makeStorePresence(events)
+  /** Sending time of the last beat that was answered, and what the store's clock showed then. */
+  let last = { answeredMs: -Infinity, storeMs: 0 }
   let otherListeners: readonly Target[] = []
 
   async function exchange(): Promise<void> {
+    const sentMs = now()
     const { version, nowMs, others } = await heartbeats.beat({
       id: gatewayId,
       version: fleet.version,
       tunnels: Object.fromEntries(load.own),
       pins: Object.fromEntries(known.byUpstream),
       ...(listeners && { listeners: listeners() }),
+      ...(nextBeat && { beats: nextBeat() }),
     })
+    last = { answeredMs: sentMs, storeMs: nowMs }
+    await answered?.()
     otherListeners = others.flatMap((other) => other.listeners ?? [])
     load.learnOthers(tunnelsOf(others.filter(({ sentAtMs }) => nowMs - sentAtMs < reportLifeMs)))
     if (version > fleet.version) await fleet.refresh()
@@ -47,6 +59,12 @@ export function makeHeartbeat(parts: Parts) {
   return {
     get storeAnswers(): boolean {
       return presence.answers
+    },
+
+    /** When the store answered last, by our monotonic clock, and what its own clock should show now. */
+    store(): { readonly answeredMs: number; readonly nowMs: number } {
+      const { answeredMs, storeMs } = last
+      return { answeredMs, nowMs: Math.round(storeMs + now() - answeredMs) }
     },
 
     /** Where the other gateways listen. The same array until the next beat. */

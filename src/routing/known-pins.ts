@@ -1,6 +1,8 @@
-// The pins that this gateway remembers, so that a known job's tunnels cost no turn of the store (design 7).
+// The pins that this gateway remembers: its own, so that a known job's tunnels cost no turn of the store, and those of the
+// other gateways, so that their jobs are served while the store is away (design 7).
 // A Map in order of last use; the oldest without a tunnel leaves first when it is full. No I/O here.
 
+import type { RememberedPin, Touch } from '../store/store.ts'
 import type { Job, Pin } from '../types.ts'
 
 export type KnownPin = {
@@ -9,12 +11,19 @@ export type KnownPin = {
   upstreamId: string
   /** `own`: made here and still fresh; `foreign`: made by another gateway and still fresh there; `used`: a tunnel has opened. */
   standing: 'own' | 'foreign' | 'used'
+  /** The gateway that made it, while it was fresh. */
+  freshBy: string | null
+  /** Made here while the store was away; it does not know of it yet. */
+  hashed: boolean
   pinnedAtMs: number
   /** By the store's clock; for people only. */
   expiresAtMs: number
   /** By our monotonic clock: until then the store need not be asked. */
   trustedUntilMs: number
+  /** At any gateway, as far as it was told. */
   lastUseMs: number
+  /** When the other gateways were last told that it is in use. */
+  toldMs: number
   tunnels: number
   /** Upstreams that failed this job while it was fresh. */
   failed: Set<string>
@@ -24,6 +33,8 @@ export type KnownPin = {
   over: boolean
 }
 
+type Arrival = { readonly now: number; readonly trustedUntilMs: number; readonly lastUseMs?: number }
+
 export type KnownPins = ReturnType<typeof makeKnownPins>
 
 export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: string }) {
@@ -31,8 +42,14 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
   const byUpstream = new Map<string, number>()
   /** Used since the last touch. */
   const dirty = new Set<KnownPin>()
+  /** Of those: own ones whose first tunnel has just opened, which the other gateways should know soon. */
+  const firstUsed = new Set<KnownPin>()
   /** With an open tunnel. */
   const held = new Set<KnownPin>()
+  /** Made while the store was away. */
+  const hashed = new Set<KnownPin>()
+  /** When one had to go because there was no room. */
+  let crowdedMs = -Infinity
 
   function count(upstreamId: string, change: number): void {
     const pinned = (byUpstream.get(upstreamId) ?? 0) + change
@@ -40,22 +57,26 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
     else byUpstream.delete(upstreamId)
   }
 
-  function makeRoom(): void {
+  function makeRoom(now: number): void {
     for (const pin of pins.values()) {
       if (pins.size < limit) return
-      if (isIdle(pin)) forget(pin)
+      if (!isIdle(pin)) continue
+      crowdedMs = now
+      forget(pin)
     }
   }
 
   /** One not yet touched stays: the store may still have to learn that it is used. */
   function isIdle(pin: KnownPin): boolean {
-    return pin.tunnels === 0 && !dirty.has(pin)
+    return pin.tunnels === 0 && !dirty.has(pin) && !hashed.has(pin)
   }
 
   function forget(pin: KnownPin): void {
     if (pins.get(pin.job.id) !== pin) return
     pins.delete(pin.job.id)
     dirty.delete(pin)
+    firstUsed.delete(pin)
+    hashed.delete(pin)
     count(pin.upstreamId, -1)
     pin.over = true
   }
@@ -65,8 +86,53 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
     return pin.freshBy === gatewayId ? 'own' : 'foreign'
   }
 
+  function add(pin: Pin, { now, trustedUntilMs, lastUseMs = now }: Arrival): KnownPin {
+    const old = pins.get(pin.job.id)
+    if (old) forget(old)
+    makeRoom(now)
+    const known: KnownPin = {
+      job: pin.job,
+      upstreamId: pin.upstreamId,
+      standing: standingOf(pin),
+      freshBy: pin.freshBy,
+      hashed: false,
+      pinnedAtMs: pin.pinnedAtMs,
+      expiresAtMs: pin.expiresAtMs,
+      trustedUntilMs,
+      lastUseMs,
+      toldMs: now,
+      tunnels: 0,
+      failed: new Set(),
+      moving: null,
+      over: false,
+    }
+    pins.set(pin.job.id, known)
+    count(pin.upstreamId, 1)
+    return known
+  }
+
+  function isSame(known: KnownPin, pin: Pin): boolean {
+    return known.upstreamId === pin.upstreamId && known.pinnedAtMs === pin.pinnedAtMs
+  }
+
+  function standsAs(known: KnownPin, pin: Pin): void {
+    if (known.standing === 'used') return
+    known.standing = standingOf(pin)
+    known.freshBy = pin.freshBy
+  }
+
+  /** To the young end of the Map. */
+  function renew(pin: KnownPin, now: number): void {
+    pin.lastUseMs = now
+    if (pins.get(pin.job.id) !== pin) return
+    pins.delete(pin.job.id)
+    pins.set(pin.job.id, pin)
+  }
+
   return {
     dirty,
+    firstUsed: firstUsed as ReadonlySet<KnownPin>,
+    hashed: hashed as ReadonlySet<KnownPin>,
     held: held as ReadonlySet<KnownPin>,
     byUpstream: byUpstream as ReadonlyMap<string, number>,
 
@@ -78,43 +144,73 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
       return pins.get(jobId)
     },
 
+    get crowdedMs(): number {
+      return crowdedMs
+    },
+
+    all(): Iterable<KnownPin> {
+      return pins.values()
+    },
+
     /** Takes in what the store says. What this gateway knows better stays: that a tunnel of its own has opened. */
     remember(pin: Pin, { now, trustedUntilMs }: { now: number; trustedUntilMs: number }): KnownPin {
       const old = pins.get(pin.job.id)
-      if (old && old.upstreamId === pin.upstreamId && old.pinnedAtMs === pin.pinnedAtMs) {
-        if (old.standing === 'foreign' || old.standing === 'own') old.standing = standingOf(pin)
-        old.expiresAtMs = pin.expiresAtMs
-        old.trustedUntilMs = Math.max(old.trustedUntilMs, trustedUntilMs)
-        old.lastUseMs = now
-        return old
-      }
-      if (old) forget(old)
-      makeRoom()
-      const known: KnownPin = {
-        job: pin.job,
-        upstreamId: pin.upstreamId,
-        standing: standingOf(pin),
-        pinnedAtMs: pin.pinnedAtMs,
-        expiresAtMs: pin.expiresAtMs,
-        trustedUntilMs,
-        lastUseMs: now,
-        tunnels: 0,
-        failed: new Set(),
-        moving: null,
-        over: false,
-      }
-      pins.set(pin.job.id, known)
-      count(pin.upstreamId, 1)
+      if (!old || !isSame(old, pin)) return add(pin, { now, trustedUntilMs })
+      standsAs(old, pin)
+      old.expiresAtMs = pin.expiresAtMs
+      old.trustedUntilMs = Math.max(old.trustedUntilMs, trustedUntilMs)
+      old.lastUseMs = now
+      return old
+    },
+
+    /** Takes in what is told of a pin of another gateway. It is not trusted while the store can be asked. */
+    follow(pin: Pin, { now, lastUseMs = now }: { now: number; lastUseMs?: number }): void {
+      const old = pins.get(pin.job.id)
+      if (!old || pin.pinnedAtMs > old.pinnedAtMs) add(pin, { now, lastUseMs, trustedUntilMs: -Infinity })
+      else if (isSame(old, pin)) standsAs(old, pin)
+      // Its maker has moved it; one that is used, or under way here, is known better.
+      else if (old.pinnedAtMs === pin.pinnedAtMs && old.standing === 'foreign') this.moved(old, pin)
+    },
+
+    /** Another gateway has used it. */
+    followTouch({ jobId, upstreamId, used }: Touch, now: number): void {
+      const pin = pins.get(jobId)
+      if (pin?.upstreamId !== upstreamId) return
+      if (used) pin.standing = 'used'
+      renew(pin, now)
+    },
+
+    /** Made here while the store is away; never fresh, so that it cannot move. */
+    addHashed(pin: Pin, now: number): KnownPin {
+      const known = add(pin, { now, trustedUntilMs: -Infinity })
+      known.hashed = true
+      hashed.add(known)
       return known
+    },
+
+    /** The store has it, or never will. */
+    confirmed(pin: KnownPin): void {
+      pin.hashed = false
+      hashed.delete(pin)
     },
 
     /** Moves it to the young end of the Map, and into the next batch of touches. */
     use(pin: KnownPin, now: number): void {
-      pin.lastUseMs = now
-      if (pins.get(pin.job.id) !== pin) return
-      pins.delete(pin.job.id)
-      pins.set(pin.job.id, pin)
-      dirty.add(pin)
+      renew(pin, now)
+      if (pins.get(pin.job.id) === pin) dirty.add(pin)
+    },
+
+    /** The first tunnel of a pin of ours has opened: it is fresh no longer. */
+    useFirst(pin: KnownPin, now: number): void {
+      pin.standing = 'used'
+      this.use(pin, now)
+      if (dirty.has(pin)) firstUsed.add(pin)
+    },
+
+    /** A touch is on its way. */
+    sent(pin: KnownPin): void {
+      dirty.delete(pin)
+      firstUsed.delete(pin)
     },
 
     moved(known: KnownPin, to: Pin): void {
@@ -124,6 +220,7 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
       }
       known.upstreamId = to.upstreamId
       known.standing = standingOf(to)
+      known.freshBy = to.freshBy
       known.pinnedAtMs = to.pinnedAtMs
       known.expiresAtMs = to.expiresAtMs
     },
@@ -149,4 +246,10 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
       }
     },
   }
+}
+
+/** What the store is given back. */
+export function toRemembered(pin: KnownPin): RememberedPin {
+  const { job, upstreamId, pinnedAtMs, standing, hashed } = pin
+  return { job, upstreamId, pinnedAtMs, hashed, freshBy: standing === 'used' ? null : pin.freshBy }
 }

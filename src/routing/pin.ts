@@ -3,7 +3,8 @@
 //   known and trusted ──────────────────────────────► its upstream
 //   else: pin-job ─► pinned ─► remember ────────────► its upstream
 //            ├─ stale / behind / no-ring: bring what is missing, ask again
-//            └─ none / lost / mismatch: an error that says what to do
+//            ├─ none / lost / mismatch: an error that says what to do
+//            └─ store away: the pin that is remembered, own or followed; else `hash`, or 503
 //
 // A fresh pin (no tunnel of the job has opened) may move, by its maker only. `settle` decides at the last
 // moment, when the tunnel stands but nobody was told: the pin is used from then on and never moves.
@@ -15,6 +16,7 @@ import type { PinLife, Pins } from '../store/store.ts'
 import type { Job, Pin, Upstream } from '../types.ts'
 import { makeAgree } from './agree.ts'
 import type { FleetView } from './fleet-view.ts'
+import type { Hash } from './hash.ts'
 import type { KnownPin, KnownPins } from './known-pins.ts'
 import { makeMover } from './move.ts'
 import { isPinned, trustMs } from './pin-life.ts'
@@ -31,13 +33,17 @@ type Parts = {
   readonly refused: () => Refused
   /** Job types that get a new upstream when theirs is gone. */
   readonly flexTypes: Pick<readonly string[], 'includes'>
+  /** For jobs that nobody knows while the store is away. */
+  readonly hash: Hash
+  /** A tunnel of a pin of ours has opened for the first time. */
+  readonly firstUsed: () => void
   readonly events: Events
   /** Monotonic milliseconds. */
   readonly now: () => number
 }
 
 export function makePinning(parts: Parts) {
-  const { pins, known, fleet, life, events, now } = parts
+  const { pins, known, fleet, life, hash, firstUsed, events, now } = parts
   const agree = makeAgree(parts)
   const { moveFresh, replaceLost } = makeMover({ ...parts, agree })
   /** One call for all requests of a job that come at the same time. */
@@ -46,19 +52,17 @@ export function makePinning(parts: Parts) {
   async function pinJob(job: Job): Promise<KnownPin> {
     const remembered = known.get(job.id)
     if (remembered && now() < remembered.trustedUntilMs) return reuse(job, remembered)
-    try {
-      return reuse(job, await askOnce(job))
-    } catch (error) {
-      if (
-        remembered &&
-        !remembered.over &&
-        isGatewayError(error, 'store_unavailable') &&
-        isPinned(remembered, life, now())
-      ) {
-        return reuse(job, remembered)
-      }
-      throw error
-    }
+    return reuse(job, await askOnce(job).catch((error: unknown) => withoutStore(job, error)))
+  }
+
+  function withoutStore(job: Job, error: unknown): KnownPin {
+    if (!isGatewayError(error, 'store_unavailable')) throw error
+    // It may have been told of since.
+    const remembered = known.get(job.id)
+    if (remembered && isPinned(remembered, life, now())) return remembered
+    const hashed = hash(job)
+    if (hashed) return hashed
+    throw error
   }
 
   async function reuse(job: Job, pin: KnownPin): Promise<KnownPin> {
@@ -156,15 +160,16 @@ export function makePinning(parts: Parts) {
       while (pin.moving) await pin.moving.catch(() => undefined)
       if (!standsOn(pin, upstreamId)) return false
       if (pin.standing === 'own') {
-        pin.standing = 'used'
         // A touch may have gone since the job was pinned; the next one has to say so.
-        known.use(pin, now())
+        known.useFirst(pin, now())
+        firstUsed()
       }
       if (pin.standing === 'used') return true
       const stored = await pins.use(pin.job.id, upstreamId)
-      if (stored === null) known.forget(pin)
-      else known.moved(pin, stored)
-      return standsOn(pin, upstreamId)
+      if (stored) known.moved(pin, stored)
+      // Released or expired, or lost by the store: who pins it next asks.
+      else pin.trustedUntilMs = -Infinity
+      return stored !== null && standsOn(pin, upstreamId)
     },
 
     hold(pin: KnownPin): void {

@@ -53,10 +53,32 @@ export type MoveAnswer =
   | { readonly kind: 'gone' }
   | Extract<PinAnswer, { kind: 'stale' | 'behind' | 'no-ring' | 'none' | 'too-many-lanes' }>
 
-/** `used`: a tunnel of the job has opened, so the pin is no longer fresh. */
-export type Touch = { readonly jobId: string; readonly upstreamId: string; readonly used: boolean }
+export type Touch = {
+  readonly jobId: string
+  readonly upstreamId: string
+  /** A tunnel of the job has opened, so the pin is no longer fresh. */
+  readonly used: boolean
+  /** All who follow the feed are to hear of it. */
+  readonly tell?: boolean
+}
 
-export type PinnedJob = { readonly job: Job; readonly upstreamId: string }
+/** A pin that a gateway remembers. */
+export type RememberedPin = Omit<Pin, 'expiresAtMs'> & {
+  /** Made while the store was away, so no store has ever confirmed it. */
+  readonly hashed: boolean
+}
+
+export type RestoreAnswer =
+  /** There was none; the store has it now. */
+  | { readonly kind: 'written' }
+  /** It stands as remembered, and is extended. */
+  | { readonly kind: 'stands' }
+  /** An older one stood there, from before what the store has lost; the remembered one stands now. */
+  | { readonly kind: 'replaced' }
+  /** It has come to its longest life. */
+  | { readonly kind: 'over' }
+  /** This one stands. */
+  | { readonly kind: 'conflict'; readonly pin: Pin }
 
 /** Pins and rings (design 7). Idle time and longest life are given when the store is opened. */
 export interface Pins {
@@ -79,11 +101,18 @@ export interface Pins {
   /** Lanes in which jobs were pinned within the last day. */
   lanes(): Promise<Lane[]>
   /**
-   * All pinned jobs, part by part. A job pinned throughout comes at least once, others may come; so may expired pins that
+   * All pins, part by part. One that stands throughout comes at least once, others may come; so may expired ones that
    * nobody swept yet.
    * @param after  `next` of the part before; null begins
    */
-  scan(after: string | null): Promise<{ readonly jobs: readonly PinnedJob[]; readonly next: string | null }>
+  scan(after: string | null): Promise<{
+    readonly pins: readonly Pin[]
+    /** By the store's clock. */
+    readonly nowMs: number
+    readonly next: string | null
+  }>
+  /** Gives back what the store may have lost, or could not be told. Answers in the same order; makes no new pin. */
+  restore(pins: readonly RememberedPin[]): Promise<RestoreAnswer[]>
 }
 
 /** The fleet as published to gateways. */
@@ -95,16 +124,30 @@ export interface Snapshots {
   read(): Promise<Snapshot | null>
 }
 
-/** A pin has ended before its time. */
-export type Notice = { readonly kind: 'released'; readonly jobId: string; readonly pinnedAtMs: number }
+export type Notice =
+  /** A pin was made, or has moved: so it stands now. */
+  | { readonly kind: 'pinned'; readonly pin: Pin }
+  /** Pins were extended whose touch said `tell`, or whose first tunnel was told of. */
+  | { readonly kind: 'touched'; readonly touches: readonly Touch[] }
+  /** A pin has ended before its time. */
+  | { readonly kind: 'released'; readonly jobId: string; readonly pinnedAtMs: number }
+  /** A gateway has sent this beat: whoever hears its own has heard all that was told before. */
+  | { readonly kind: 'beat'; readonly gatewayId: string; readonly beats: number }
+
+export type Follower = {
+  heard(notice: Notice): void
+  /** From now on everything is heard; what was told before is not. Again after each `lost`. */
+  subscribed(): void
+  lost(): void
+}
 
 /**
- * Told to all gateways at once, so that what they remember of a job ends with it. Best effort: whoever misses a
- * notice learns it by the next touch.
+ * What happens to pins, told to all gateways at once, so that each knows all of them while the store is away. Best effort:
+ * who has missed something is told that it was `lost`, and reads all pins once it is `subscribed` again.
  */
 export interface Feed {
   /** For the life of the store. The notices of the caller's own calls come too. */
-  follow(listener: (notice: Notice) => void): void
+  follow(follower: Follower): void
 }
 
 /** What a gateway says of itself each second. Kept until it signs off, or for a day of silence. */
@@ -118,6 +161,8 @@ export type GatewayReport = {
   readonly pins: { readonly [upstreamId: string]: number }
   /** Where others could reach its gateway and admin ports, which are no targets; an older one says nothing of it. */
   readonly listeners?: readonly Target[]
+  /** Which of its beats this is. Told on the feed, not kept. */
+  readonly beats?: number
 }
 
 /** `sentAtMs` by the store's clock. */
@@ -166,6 +211,11 @@ export type PinLife = {
 /** The parts that gateways meet in: Redis, or plain Maps in the embedded default. */
 export interface TrafficStore {
   readonly pins: Pins
+  /**
+   * The same, for as long as the store is certain to be the one with that identity: else each call throws AnotherStore.
+   * @param identity  the newest that `identity()` has answered
+   */
+  pinsIn(identity: string): Pins
   readonly snapshots: Snapshots
   readonly heartbeats: Heartbeats
   readonly feed: Feed

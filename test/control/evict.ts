@@ -28,7 +28,7 @@ async function setUp(t: Test) {
 }
 
 const standing = async ({ store }: World) =>
-  (await store.pins.scan(null)).jobs.map(({ job, upstreamId }) => `${job.id} ${upstreamId}`).sort()
+  (await store.pins.scan(null)).pins.map(({ job, upstreamId }) => `${job.id} ${upstreamId}`).sort()
 const all = ['o-1 up-1', 'o-2 up-2', 'p-1 up-1', 'p-2 up-2']
 
 t.test('without a wish nobody is evicted, whatever the rules', async (t) => {

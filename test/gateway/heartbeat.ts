@@ -35,6 +35,7 @@ function setUp() {
       load,
       events: facts.events,
       listeners: () => listeners,
+      now: () => performance.now(),
     })
     return { facts, fleet, known, load, heartbeat }
   }
@@ -92,6 +93,7 @@ t.test('a beat gives the fleet back to a store that lost it', async (t) => {
     known,
     load,
     events: facts.events,
+    now: () => performance.now(),
   })
   await heartbeat.beat()
   t.equal(await snapshots.version(), 5)

@@ -67,6 +67,8 @@ async function makeParts(ports: readonly number[], options: Options = {}) {
     life,
     refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
     flexTypes: [],
+    hash: () => null,
+    firstUsed: () => {},
     events,
     now: clock.now,
   })

@@ -78,6 +78,8 @@ function setUp(limits: StoreLimits = storeLimits) {
         life,
         refused: () => refused,
         flexTypes,
+        hash: () => null,
+        firstUsed: () => {},
         events: facts.events,
         now: clock.now,
       })
@@ -594,7 +596,9 @@ t.test('a tunnel stands, and nobody was told yet', async (t) => {
     const foreign = await other.pinJob(job('job-1'))
     await gateway.release('job-1', 'job')
     t.notOk(await other.settle(foreign, foreign.upstreamId))
+    const anew = await other.pinJob(job('job-1'))
     t.ok(foreign.over)
+    t.equal(anew.standing, 'own')
   })
 
   t.test(

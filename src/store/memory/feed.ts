@@ -1,18 +1,19 @@
 // Notices within the process.
 
-import type { Feed, Notice } from '../store.ts'
+import type { Feed, Follower, Notice } from '../store.ts'
 
 export type MemoryFeed = Feed & { tell(notice: Notice): void }
 
 export function makeMemoryFeed(): MemoryFeed {
-  const listeners: ((notice: Notice) => void)[] = []
+  const followers: Follower[] = []
   return {
-    follow(listener) {
-      listeners.push(listener)
+    follow(follower) {
+      followers.push(follower)
+      follower.subscribed()
     },
 
     tell(notice) {
-      for (const listener of listeners) listener(notice)
+      for (const follower of followers) follower.heard(notice)
     },
   }
 }

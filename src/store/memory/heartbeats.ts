@@ -2,11 +2,17 @@
 
 import type { StoreLimits } from '../limits.ts'
 import type { Heartbeats, StoredReport } from '../store.ts'
+import type { MemoryFeed } from './feed.ts'
 import type { Fleet } from './snapshot.ts'
 
-type Parts = { readonly fleet: Fleet; readonly now: () => number; readonly limits: StoreLimits }
+type Parts = {
+  readonly fleet: Fleet
+  readonly feed: MemoryFeed
+  readonly now: () => number
+  readonly limits: StoreLimits
+}
 
-export function makeMemoryHeartbeats({ fleet, now, limits }: Parts): Heartbeats {
+export function makeMemoryHeartbeats({ fleet, feed, now, limits }: Parts): Heartbeats {
   const reports = new Map<string, StoredReport>()
 
   function forgetSilent(nowMs: number): void {
@@ -16,9 +22,10 @@ export function makeMemoryHeartbeats({ fleet, now, limits }: Parts): Heartbeats 
   }
 
   return {
-    async beat(report) {
+    async beat({ beats, ...report }) {
       const nowMs = now()
-      const { tunnels, pins } = report
+      const { id: gatewayId, tunnels, pins } = report
+      if (beats !== undefined) feed.tell({ kind: 'beat', gatewayId, beats })
       reports.set(report.id, { ...report, tunnels: { ...tunnels }, pins: { ...pins }, sentAtMs: nowMs })
       forgetSilent(nowMs)
       const others = [...reports.values()].filter(({ id }) => id !== report.id)

@@ -22,12 +22,15 @@ export function openMemoryStore({ life, now, limits = storeLimits }: MemoryOptio
   const { snapshots, fleet } = makeMemorySnapshots()
   const rings = makeRings({ fleet, now, limits })
   const feed = makeMemoryFeed()
+  const pins = makeMemoryPins({ rings, fleet, feed, life, now, limits })
   return {
     feed,
     snapshots,
-    pins: makeMemoryPins({ rings, fleet, feed, life, now, limits }),
+    pins,
+    // It ends with its gateways, and loses nothing before.
+    pinsIn: () => pins,
     reports: makeMemoryReports({ now, limits }),
-    heartbeats: makeMemoryHeartbeats({ fleet, now, limits }),
+    heartbeats: makeMemoryHeartbeats({ fleet, feed, now, limits }),
     // Its gateways end with it, so none can remember what another one held.
     identity: async () => 'memory',
     async ping() {},

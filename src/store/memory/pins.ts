@@ -3,7 +3,16 @@
 import { laneName, laneNamed, laneOf, saysTheSame } from '../../lane.ts'
 import type { Pin } from '../../types.ts'
 import type { StoreLimits } from '../limits.ts'
-import type { MoveRequest, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
+import type {
+  MoveRequest,
+  PinAnswer,
+  PinLife,
+  PinRequest,
+  Pins,
+  RememberedPin,
+  RestoreAnswer,
+  Touch,
+} from '../store.ts'
 import { makeExpiryQueue } from './expiry-queue.ts'
 import type { MemoryFeed } from './feed.ts'
 import type { Rings } from './rings.ts'
@@ -72,10 +81,15 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
     const { upstreamId } = turn
     const record = { job, upstreamId, freshBy: gatewayId, pinnedAtMs: now(), expiresAtMs: 0 }
     extend(record)
-    records.set(job.id, record)
-    count(upstreamId, 1)
-    queue.add(record)
+    add(record)
+    feed.tell({ kind: 'pinned', pin: { ...record } })
     return { kind: 'pinned', pin: { ...record }, reused: false }
+  }
+
+  function add(record: PinRecord): void {
+    records.set(record.job.id, record)
+    count(record.upstreamId, 1)
+    queue.add(record)
   }
 
   function mayMove(record: PinRecord, { job, gatewayId, from, when }: MoveRequest): boolean {
@@ -84,13 +98,43 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
     return when === 'fresh' ? record.freshBy === gatewayId : !fleet.has(from)
   }
 
-  /** @returns whether the pin stands on that upstream */
-  function touchOne(jobId: string, upstreamId: string, used: boolean): boolean {
+  /** @returns the touch to tell of; null where there is none */
+  function touchOne({ jobId, upstreamId, used, tell = false }: Touch): {
+    stands: boolean
+    told: Touch | null
+  } {
     const record = live(jobId)
-    if (record?.upstreamId !== upstreamId) return false
+    if (record?.upstreamId !== upstreamId) return { stands: false, told: null }
+    const isFirst = used && record.freshBy !== null
     if (used) record.freshBy = null
     extend(record)
-    return true
+    return { stands: true, told: tell || isFirst ? { jobId, upstreamId, used } : null }
+  }
+
+  function touchAll(touches: readonly Touch[]): boolean[] {
+    const answers = touches.map(touchOne)
+    const told = answers.flatMap((answer) => answer.told ?? [])
+    if (told.length > 0) feed.tell({ kind: 'touched', touches: told })
+    return answers.map(({ stands }) => stands)
+  }
+
+  function restoreOne({ hashed, ...pin }: RememberedPin): RestoreAnswer {
+    if (pin.pinnedAtMs + life.maxLifeMs <= now()) return { kind: 'over' }
+    const standing = live(pin.job.id)
+    if (standing?.upstreamId === pin.upstreamId) {
+      standing.freshBy &&= pin.freshBy
+      extend(standing)
+      return { kind: 'stands' }
+    }
+    if (standing && (hashed || standing.pinnedAtMs >= pin.pinnedAtMs))
+      return { kind: 'conflict', pin: { ...standing } }
+    const old = records.get(pin.job.id)
+    if (old) drop(old)
+    const record = { ...pin, expiresAtMs: 0 }
+    extend(record)
+    add(record)
+    if (standing) feed.tell({ kind: 'pinned', pin: { ...record } })
+    return { kind: standing ? 'replaced' : 'written' }
   }
 
   return {
@@ -112,16 +156,21 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
       record.freshBy = request.gatewayId
       count(record.upstreamId, 1)
       extend(record)
+      feed.tell({ kind: 'pinned', pin: { ...record } })
       return { kind: 'moved', pin: { ...record } }
     },
 
     async use(jobId, upstreamId) {
-      touchOne(jobId, upstreamId, true)
+      touchAll([{ jobId, upstreamId, used: true }])
       return copy(live(jobId))
     },
 
     async touch(touches) {
-      return touches.map(({ jobId, upstreamId, used }) => touchOne(jobId, upstreamId, used))
+      return touchAll(touches)
+    },
+
+    async restore(remembered) {
+      return remembered.map(restoreOne)
     },
 
     async release(jobId, onlyOn) {
@@ -150,7 +199,7 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
     },
 
     async scan() {
-      return { jobs: [...records.values()].map((record) => ({ ...record })), next: null }
+      return { pins: [...records.values()].map((record) => ({ ...record })), nowMs: now(), next: null }
     },
   }
 }

@@ -1,14 +1,17 @@
-// Notices of the other gateways, on a connection of their own: one that subscribes can do nothing else. It is
-// opened with the first listener, and says nothing of its failures: the commands' connection does.
+// What the other gateways do with pins, on a connection of its own: one that subscribes can do nothing else. It is opened
+// with the first follower, and says nothing of its failures: the commands' connection does.
 
 import { Redis } from 'ioredis'
-import type { Feed, Notice } from '../store.ts'
+import type { Feed, Follower, Notice, Touch } from '../store.ts'
 import { closeConnection, reconnectDelayMs } from './client.ts'
+import { pinOf, type PinRecord } from './pin-record.ts'
 
 export type RedisFeed = Feed & { close(): Promise<void> }
 
 export function makeRedisFeed({ url, channel }: { url: string; channel: string }): RedisFeed {
+  const followers: Follower[] = []
   let subscriber: Redis | null = null
+  let isSubscribed = false
 
   function open(): Redis {
     const redis = new Redis(url, {
@@ -23,17 +26,31 @@ export function makeRedisFeed({ url, channel }: { url: string; channel: string }
     })
     redis.on('error', () => {})
     // Where we may not subscribe, touches tell us all the same, a second later.
-    redis.on('ready', () => void redis.subscribe(channel).catch(() => undefined))
+    redis.on('ready', () => void redis.subscribe(channel).then(subscribed, () => undefined))
+    redis.on('close', lost)
+    redis.on('message', (_channel: string, text: string) => {
+      const notice = readNotice(text)
+      if (notice) for (const follower of followers) follower.heard(notice)
+    })
     return redis
   }
 
+  function subscribed(): void {
+    isSubscribed = true
+    for (const follower of followers) follower.subscribed()
+  }
+
+  function lost(): void {
+    if (!isSubscribed) return
+    isSubscribed = false
+    for (const follower of followers) follower.lost()
+  }
+
   return {
-    follow(listener) {
+    follow(follower) {
+      followers.push(follower)
       subscriber ??= open()
-      subscriber.on('message', (_channel: string, text: string) => {
-        const notice = readNotice(text)
-        if (notice) listener(notice)
-      })
+      if (isSubscribed) follower.subscribed()
     },
 
     async close() {
@@ -42,13 +59,51 @@ export function makeRedisFeed({ url, channel }: { url: string; channel: string }
   }
 }
 
+/** What lua/feed.lua tells. */
+type Told = {
+  released?: unknown
+  at?: unknown
+  pinned?: unknown
+  pin?: unknown
+  until?: unknown
+  touched?: unknown
+  beat?: unknown
+  n?: unknown
+}
+
 /** null for what a newer program may say and this one does not know. */
 export function readNotice(text: string): Notice | null {
   try {
-    const { released, at } = JSON.parse(text) as { released?: unknown; at?: unknown }
-    if (typeof released !== 'string' || typeof at !== 'number') return null
-    return { kind: 'released', jobId: released, pinnedAtMs: at }
+    const told = JSON.parse(text) as Told
+    return readReleased(told) ?? readPinned(told) ?? readTouched(told) ?? readBeat(told)
   } catch {
     return null
   }
+}
+
+function readReleased({ released, at }: Told): Notice | null {
+  if (typeof released !== 'string' || typeof at !== 'number') return null
+  return { kind: 'released', jobId: released, pinnedAtMs: at }
+}
+
+function readPinned({ pinned, pin, until }: Told): Notice | null {
+  if (typeof pinned !== 'string' || typeof until !== 'number') return null
+  return { kind: 'pinned', pin: pinOf(pinned, pin as PinRecord, until) }
+}
+
+function readTouched({ touched }: Told): Notice | null {
+  if (!Array.isArray(touched)) return null
+  return { kind: 'touched', touches: touched.flatMap(readTouch) }
+}
+
+function readTouch(touch: unknown): Touch[] {
+  if (!Array.isArray(touch)) return []
+  const [jobId, upstreamId, used] = touch as unknown[]
+  if (typeof jobId !== 'string' || typeof upstreamId !== 'string') return []
+  return [{ jobId, upstreamId, used: used === true }]
+}
+
+function readBeat({ beat, n }: Told): Notice | null {
+  if (typeof beat !== 'string' || typeof n !== 'number') return null
+  return { kind: 'beat', gatewayId: beat, beats: n }
 }

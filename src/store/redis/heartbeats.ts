@@ -18,10 +18,10 @@ type Parts = {
 
 export function makeRedisHeartbeats({ client, scripts, keys, limits }: Parts): Heartbeats {
   return {
-    async beat({ id, version, tunnels, pins, listeners }) {
+    async beat({ id, version, tunnels, pins, listeners, beats = '' as const }) {
       const report = JSON.stringify({ f: recordFormat, id, version, tunnels, pins, listeners })
       const { reportKeptMs } = limits
-      const reply = await scripts.run('beat', keys, { id, report, reportKeptMs })
+      const reply = await scripts.run('beat', keys, { id, report, reportKeptMs, beats, feed: keys.feed })
       const [published, nowMs, others] = reply as [number, number, string[]]
       return { version: published, nowMs, others: others.map(reportOf) }
     },

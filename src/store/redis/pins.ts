@@ -1,14 +1,15 @@
 // Pins in Redis: each verb is one script, which does the deciding. Here values become arguments, and
 // answers become pins again.
 
+import { AnotherStore } from '../../errors.ts'
 import { laneName, laneNamed, laneOf } from '../../lane.ts'
 import type { Job, Pin } from '../../types.ts'
 import type { StoreLimits } from '../limits.ts'
-import type { MoveAnswer, PinAnswer, PinLife, PinRequest, Pins } from '../store.ts'
+import type { MoveAnswer, PinAnswer, PinLife, PinRequest, Pins, RestoreAnswer } from '../store.ts'
 import type { RedisClient } from './client.ts'
-import { refuseUnreadable } from './format.ts'
 import type { Keys } from './keys.ts'
-import type { Scripts } from './scripts.ts'
+import { pinOf, recordOf } from './pin-record.ts'
+import type { ArgValues, KeyValues, Scripts } from './scripts.ts'
 
 /** Records handled by one script at most: about 3 ms, in which Redis serves nobody else. */
 const perScript = 500
@@ -19,9 +20,23 @@ type Parts = {
   readonly keys: Keys
   readonly life: PinLife
   readonly limits: StoreLimits
+  readonly guard?: StoreGuard
 }
 
-export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): Pins {
+/** Lets verbs pass only where the store is the one that the caller knows. */
+export type StoreGuard = {
+  /** What `born` must hold. */
+  readonly mark: string
+  /** @throws AnotherStore where even that could not tell */
+  check(): void
+}
+
+/** The verbs whose answer depends on what the store may have lost. */
+type Guarded = 'pin-job' | 'move-pin' | 'use-pin' | 'touch-pins' | 'release-pin' | 'read-pin' | 'restore-pins'
+
+const anyStore: StoreGuard = { mark: '', check() {} }
+
+export function makeRedisPins({ client, scripts, keys, life, limits, guard = anyStore }: Parts): Pins {
   const { idleMs, maxLifeMs } = life
   const { maxLanes, maxPins, laneUnusedMs, sweptPerPin } = limits
 
@@ -44,14 +59,34 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
       maxLifeMs,
       maxLanes,
       laneUnusedMs,
+      feed: keys.feed,
     }
+  }
+
+  async function run<Name extends Guarded>(
+    name: Name,
+    keys: KeyValues<Name>,
+    args: Omit<ArgValues<Name>, 'mark'>,
+  ): Promise<unknown> {
+    guard.check()
+    const reply = await scripts.run(name, keys, { ...args, mark: guard.mark } as ArgValues<Name>)
+    if (reply === 'another-store') throw new AnotherStore()
+    return reply
+  }
+
+  /** In calls of `perScript`. */
+  async function inParts<T, R>(all: readonly T[], call: (part: readonly T[]) => Promise<R[]>): Promise<R[]> {
+    const answers: R[] = []
+    for (let first = 0; first < all.length; first += perScript)
+      answers.push(...(await call(all.slice(first, first + perScript))))
+    return answers
   }
 
   return {
     async pin(request) {
       const { name, keys } = lane(request.job)
       const args = { ...commonArgs(request, name), sweptPerPin, maxPins }
-      const answer = await scripts.run('pin-job', keys, args)
+      const answer = await run('pin-job', keys, args)
       return pinAnswer(request.job.id, answer as PinReply)
     },
 
@@ -60,37 +95,40 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
       const { from, when } = request
       const refused = [...request.refused, from]
       const args = { ...commonArgs({ ...request, refused }, name), from, when }
-      return moveAnswer(request.job.id, (await scripts.run('move-pin', keys, args)) as MoveReply)
+      return moveAnswer(request.job.id, (await run('move-pin', keys, args)) as MoveReply)
     },
 
     async use(jobId, upstreamId) {
       return toPin(
         jobId,
-        await scripts.run('use-pin', keys, { job: jobId, upstream: upstreamId, idleMs, maxLifeMs }),
+        await run('use-pin', keys, { job: jobId, upstream: upstreamId, idleMs, maxLifeMs, feed: keys.feed }),
       )
     },
 
-    async touch(touches) {
-      const answers: boolean[] = []
-      for (let first = 0; first < touches.length; first += perScript) {
-        const part = touches.slice(first, first + perScript)
-        const list = part.map(({ jobId, upstreamId, used }) => [jobId, upstreamId, used])
-        const reply = await scripts.run('touch-pins', keys, {
-          touches: JSON.stringify(list),
-          idleMs,
-          maxLifeMs,
-        })
-        answers.push(...(reply as number[]).map((extended) => extended === 1))
-      }
-      return answers
+    touch(touches) {
+      return inParts(touches, async (part) => {
+        const list = part.map(({ jobId, upstreamId, used, tell = false }) => [jobId, upstreamId, used, tell])
+        const args = { touches: JSON.stringify(list), idleMs, maxLifeMs, feed: keys.feed }
+        const reply = (await run('touch-pins', keys, args)) as number[]
+        return reply.map((extended) => extended === 1)
+      })
+    },
+
+    restore(remembered) {
+      return inParts(remembered, async (part) => {
+        const list = part.map((pin) => [pin.job.id, recordOf(pin), pin.hashed])
+        const args = { remembered: JSON.stringify(list), idleMs, maxLifeMs, feed: keys.feed }
+        const reply = (await run('restore-pins', keys, args)) as (string | StoredPin)[]
+        return reply.map((one, index) => restoreAnswer(part[index]!.job.id, one))
+      })
     },
 
     async release(jobId, onlyOn = '') {
-      return toPin(jobId, await scripts.run('release-pin', keys, { job: jobId, onlyOn, feed: keys.feed }))
+      return toPin(jobId, await run('release-pin', keys, { job: jobId, onlyOn, feed: keys.feed }))
     },
 
     async read(jobId) {
-      return toPin(jobId, await scripts.run('read-pin', keys, { job: jobId }))
+      return toPin(jobId, await run('read-pin', keys, { job: jobId }))
     },
 
     async sweep(limit) {
@@ -119,8 +157,13 @@ export function makeRedisPins({ client, scripts, keys, life, limits }: Parts): P
       const [next, flat] = await client.ask((redis) =>
         redis.hscan(keys.pins, after ?? '0', 'COUNT', perScript),
       )
-      const jobs = flat.flatMap((id, index) => (index % 2 === 0 ? [pinOf(id, flat[index + 1]!, 0)] : []))
-      return { jobs, next: next === '0' ? null : next }
+      const jobs = flat.filter((_, index) => index % 2 === 0)
+      const [[seconds, micros], ends] = await client.ask((redis) =>
+        Promise.all([redis.time(), jobs.length === 0 ? [] : redis.zmscore(keys.expiry, ...jobs)]),
+      )
+      const pins = jobs.map((id, index) => pinOf(id, flat[2 * index + 1]!, Number(ends[index] ?? 0)))
+      const nowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+      return { pins, nowMs, next: next === '0' ? null : next }
     },
   }
 }
@@ -166,17 +209,7 @@ function toPin(jobId: string, reply: unknown): Pin | null {
   return reply === null ? null : pinOf(jobId, ...(reply as StoredPin))
 }
 
-/** What lua/pin-record.lua describes. */
-type PinRecord = { f: number; u: string; t?: string; i?: string; at: number; by?: string }
-
-function pinOf(jobId: string, text: string, expiresAtMs: number): Pin {
-  const record = JSON.parse(text) as PinRecord
-  refuseUnreadable('pin record', record.f)
-  return {
-    job: { id: jobId, type: record.t ?? null, institution: record.i ?? null },
-    upstreamId: record.u,
-    freshBy: record.by ?? null,
-    pinnedAtMs: record.at,
-    expiresAtMs,
-  }
+function restoreAnswer(jobId: string, reply: string | StoredPin): RestoreAnswer {
+  if (typeof reply !== 'string') return { kind: 'conflict', pin: pinOf(jobId, ...reply) }
+  return { kind: reply as Exclude<RestoreAnswer['kind'], 'conflict'> }
 }

@@ -1,6 +1,7 @@
 // The traffic store in Redis 6.2 or newer: one connection, one script per verb.
 
 import { randomUUID } from 'node:crypto'
+import { AnotherStore } from '../../errors.ts'
 import { storeLimits } from '../limits.ts'
 import type { StoreLimits } from '../limits.ts'
 import type { PinLife, TrafficStore } from '../store.ts'
@@ -8,7 +9,7 @@ import { openRedisClient } from './client.ts'
 import { makeRedisFeed } from './feed.ts'
 import { makeRedisHeartbeats } from './heartbeats.ts'
 import { makeKeys } from './keys.ts'
-import { makeRedisPins } from './pins.ts'
+import { makeRedisPins, type StoreGuard } from './pins.ts'
 import { makeRedisReports } from './reports.ts'
 import { makeScripts } from './scripts.ts'
 import { makeRedisSnapshots } from './snapshot.ts'
@@ -36,6 +37,18 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Traffi
   const keys = makeKeys(fleet)
   const scripts = makeScripts(client, readLua)
   const feed = makeRedisFeed({ url, channel: keys.feed })
+  /** Which store was found, and over which connection: over another one it may be another. */
+  let proven = { identity: '', connection: -1 }
+
+  function guardFor(identity: string): StoreGuard {
+    return {
+      mark: identity.slice(identity.indexOf(' ') + 1),
+      check() {
+        if (proven.identity !== identity || proven.connection !== client.connection) throw new AnotherStore()
+      },
+    }
+  }
+
   return {
     pins: makeRedisPins({ client, scripts, keys, life, limits }),
     snapshots: makeRedisSnapshots({ client, scripts, keys }),
@@ -43,7 +56,13 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Traffi
     reports: makeRedisReports({ client, scripts, keys, limits }),
     feed,
     async identity() {
-      return (await scripts.run('identity', keys, { mark: randomUUID() })) as string
+      const { connection } = client
+      const identity = (await scripts.run('identity', keys, { mark: randomUUID() })) as string
+      proven = { identity, connection }
+      return identity
+    },
+    pinsIn(identity) {
+      return makeRedisPins({ client, scripts, keys, life, limits, guard: guardFor(identity) })
     },
     async ping() {
       await client.ask((redis) => redis.ping())

@@ -7,40 +7,56 @@ import { readFileSync } from 'node:fs'
 import type { RedisClient } from './client.ts'
 import { codeOf } from './failure.ts'
 
+const guard = { pieces: ['same-store', 'clock', 'pin-record'], keys: ['born'], args: ['mark'] } as const
 const life = ['idleMs', 'maxLifeMs'] as const
 const turn = ['version', 'lane', 'eligible', 'refused', 'maxLanes', 'laneUnusedMs'] as const
+const newPin = ['job', 'jobType', 'institution', 'gateway', 'sweptPerPin', 'maxPins', 'feed'] as const
+const movedPin = ['job', 'jobType', 'institution', 'gateway', 'from', 'when', 'feed'] as const
 const pinKeys = ['pins', 'expiry', 'counts', 'fleet', 'ring', 'rings', 'lanes'] as const
 
 const table = {
   'pin-job': {
-    pieces: ['clock', 'pin-record', 'ring'],
-    keys: pinKeys,
-    args: ['job', 'jobType', 'institution', 'gateway', 'sweptPerPin', 'maxPins', ...life, ...turn],
+    pieces: [...guard.pieces, 'feed', 'ring'],
+    keys: [...guard.keys, ...pinKeys],
+    args: [...guard.args, ...newPin, ...life, ...turn],
   },
   'move-pin': {
-    pieces: ['clock', 'pin-record', 'ring'],
-    keys: pinKeys,
-    args: ['job', 'jobType', 'institution', 'gateway', 'from', 'when', ...life, ...turn],
+    pieces: [...guard.pieces, 'feed', 'ring'],
+    keys: [...guard.keys, ...pinKeys],
+    args: [...guard.args, ...movedPin, ...life, ...turn],
   },
   'use-pin': {
-    pieces: ['clock', 'pin-record'],
-    keys: ['pins', 'expiry'],
-    args: ['job', 'upstream', ...life],
+    pieces: [...guard.pieces, 'feed'],
+    keys: [...guard.keys, 'pins', 'expiry'],
+    args: [...guard.args, 'job', 'upstream', 'feed', ...life],
   },
   'touch-pins': {
-    pieces: ['clock', 'pin-record'],
-    keys: ['pins', 'expiry'],
-    args: ['touches', ...life],
+    pieces: [...guard.pieces, 'feed'],
+    keys: [...guard.keys, 'pins', 'expiry'],
+    args: [...guard.args, 'touches', 'feed', ...life],
+  },
+  'restore-pins': {
+    pieces: [...guard.pieces, 'feed'],
+    keys: [...guard.keys, 'pins', 'expiry', 'counts'],
+    args: [...guard.args, 'remembered', 'feed', ...life],
   },
   'release-pin': {
-    pieces: ['clock', 'pin-record'],
-    keys: ['pins', 'expiry', 'counts'],
-    args: ['job', 'onlyOn', 'feed'],
+    pieces: [...guard.pieces, 'feed'],
+    keys: [...guard.keys, 'pins', 'expiry', 'counts'],
+    args: [...guard.args, 'job', 'onlyOn', 'feed'],
   },
-  'read-pin': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry'], args: ['job'] },
+  'read-pin': {
+    pieces: guard.pieces,
+    keys: [...guard.keys, 'pins', 'expiry'],
+    args: [...guard.args, 'job'],
+  },
   'sweep-pins': { pieces: ['clock', 'pin-record'], keys: ['pins', 'expiry', 'counts'], args: ['limit'] },
   publish: { pieces: [], keys: ['fleet'], args: ['version', 'snapshot', 'upstreams'] },
-  beat: { pieces: ['clock'], keys: ['gateways', 'fleet'], args: ['id', 'report', 'reportKeptMs'] },
+  beat: {
+    pieces: ['clock', 'feed'],
+    keys: ['gateways', 'fleet'],
+    args: ['id', 'report', 'reportKeptMs', 'beats', 'feed'],
+  },
   'add-report': { pieces: ['clock'], keys: ['reports'], args: ['id', 'report', 'waitingReports'] },
   identity: { pieces: [], keys: ['born'], args: ['mark'] },
 } as const satisfies {
@@ -49,8 +65,10 @@ const table = {
 
 type Table = typeof table
 export type ScriptName = keyof Table
-type KeyValues<Name extends ScriptName> = { readonly [key in Table[Name]['keys'][number]]: string }
-type ArgValues<Name extends ScriptName> = { readonly [arg in Table[Name]['args'][number]]: string | number }
+export type KeyValues<Name extends ScriptName> = { readonly [key in Table[Name]['keys'][number]]: string }
+export type ArgValues<Name extends ScriptName> = {
+  readonly [arg in Table[Name]['args'][number]]: string | number
+}
 
 export type Scripts = ReturnType<typeof makeScripts>
 

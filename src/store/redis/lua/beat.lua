@@ -1,5 +1,5 @@
 -- beat: replace a gateway's report, and tell it the version, the time, and what the others said last. Atomic.
--- KEYS gateways fleet  ARGV id report (JSON object) reportKeptMs
+-- KEYS gateways fleet  ARGV id report (JSON object) reportKeptMs  beats ('' = not to be told)  feed
 -- gateways[id] = the report with "at", Redis's time, as its first field.
 -- Returns {version, nowMs, reports of the others}. Cost: O(gateways).
 
@@ -17,4 +17,5 @@ for place = 1, #all, 2 do
     others[#others + 1] = text
   end
 end
+if beats ~= '' then tell({ beat = id, n = tonumber(beats) }) end
 return { tonumber(redis.call('HGET', fleet, 'version') or 0), now, others }

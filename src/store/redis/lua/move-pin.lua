@@ -2,7 +2,7 @@
 -- KEYS pins expiry counts fleet ring rings lanes
 -- ARGV job jobType institution (as recorded, '' = none)  gateway  from
 --      when ('fresh': only by the gateway that made the pin, while no tunnel has opened; 'lost': from has left)
---      version lane eligible refused (with `from`) idleMs maxLifeMs maxLanes laneUnusedMs, as in pin-job
+--      version lane eligible refused (with `from`) idleMs maxLifeMs maxLanes laneUnusedMs feed, as in pin-job
 -- Returns {'moved' | 'kept', record, expiresAtMs}, {'gone'}, or what pin-job returns when it gives no upstream.
 -- Cost: as pin-job.
 
@@ -23,4 +23,6 @@ if not upstream then return refusal end
 countDown(pin.u)
 countUp(upstream)
 pin.u, pin.by = upstream, gateway
-return { 'moved', savePin(job, pin), extend(job, pin, now) }
+expiresAt = extend(job, pin, now)
+tellPinned(job, pin, expiresAt)
+return { 'moved', savePin(job, pin), expiresAt }

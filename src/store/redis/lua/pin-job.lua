@@ -2,7 +2,7 @@
 -- KEYS pins expiry counts fleet ring rings lanes
 -- ARGV job jobType institution ('' = not given)  gateway  version of the caller's snapshot
 --      lane  eligible (JSON list, '' on the first try)  refused (JSON list)
---      idleMs maxLifeMs sweptPerPin maxPins maxLanes laneUnusedMs
+--      idleMs maxLifeMs sweptPerPin maxPins maxLanes laneUnusedMs  feed
 -- Returns {'pinned' | 'reused' | 'mismatch' | 'lost', record, expiresAtMs}, {'stale' | 'behind', version},
 -- or {'no-ring' | 'none' | 'too-many-lanes' | 'too-many-pins'}.
 -- Cost: O(refused ids passed), whatever the length of the ring and the number of pins; O(ring) when rebuilt.
@@ -37,4 +37,6 @@ if jobType ~= '' then pin.t = jobType end
 if institution ~= '' then pin.i = institution end
 text = savePin(job, pin)
 countUp(upstream)
-return { 'pinned', text, extend(job, pin, now) }
+expiresAt = extend(job, pin, now)
+tellPinned(job, pin, expiresAt)
+return { 'pinned', text, expiresAt }

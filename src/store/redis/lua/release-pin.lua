@@ -1,6 +1,5 @@
 -- release-pin: end a pin, and tell whoever remembers it.
--- KEYS pins expiry counts  ARGV job  onlyOn ('' = any upstream)  feed (a channel, not a key)
--- Publishes {"f":1,"released":job,"at":made}. A pin ends whether or not we may publish, hence pcall.
+-- KEYS pins expiry counts  ARGV job  onlyOn ('' = any upstream)  feed
 -- Returns {record, expiresAtMs} as it was, nil where there was none, it had expired, or it stands elsewhere. Cost: O(log pins).
 
 local pin, text, expiresAt = livePin(job, nowMs())
@@ -8,5 +7,5 @@ if onlyOn ~= '' and (not pin or pin.u ~= onlyOn) then return nil end
 local stored = redis.call('HGET', pins, job)
 if stored then dropPin(job, decodePin(stored)) end
 if not pin then return nil end
-redis.pcall('PUBLISH', feed, cjson.encode({ f = 1, released = job, at = pin.at }))
+tell({ released = job, at = pin.at })
 return { text, expiresAt }

@@ -1,5 +1,5 @@
 -- use-pin: a tunnel of the job has opened; the pin is fresh no longer, and extended. Atomic.
--- KEYS pins expiry  ARGV job upstream idleMs maxLifeMs
+-- KEYS pins expiry  ARGV job upstream idleMs maxLifeMs feed
 -- Returns {record, expiresAtMs} of the pin as it stands: if not on `upstream`, unchanged. nil where there is none.
 -- Cost: O(log pins).
 
@@ -10,5 +10,6 @@ if pin.u ~= upstream then return { text, expiresAt } end
 if pin.by then
   pin.by = nil
   text = savePin(job, pin)
+  tell({ touched = { { job, upstream, true } } })
 end
 return { text, extend(job, pin, now) }
