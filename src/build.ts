@@ -217,7 +217,7 @@ function nullWhereAway(error: unknown): null {
 }
 
 function openProvider(config: Config): Provider {
-  if (config.provider === 'static') return makeStaticProvider(config['static.upstreams'])
+  if (config.provider === 'static') return makeStaticProvider(() => config['static.upstreams'])
   if (config.provider === 'gce') return openGceProvider(config)
   return makeLocalProvider({
     dataDir: config.dataDir,

@@ -9,6 +9,7 @@ export type Loop = {
   stop(): Promise<void>
 }
 
+/** Read before each wait: a reload may change it. */
 type Pace = {
   /** From the end of a pass to the begin of the next. */
   readonly everyMs: number
@@ -17,11 +18,8 @@ type Pace = {
   readonly events: Events
 }
 
-export function startLoop(
-  name: string,
-  pass: () => Promise<void>,
-  { everyMs, gapMs = 0, events }: Pace,
-): Loop {
+export function startLoop(name: string, pass: () => Promise<void>, pace: Pace): Loop {
+  const { gapMs = 0, events } = pace
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | null = null
   let begunAt = -Infinity
@@ -31,7 +29,7 @@ export function startLoop(
   function schedule(): void {
     if (stopped) return
     clearTimeout(timer)
-    timer = setTimeout(run, woken ? Math.max(0, begunAt + gapMs - performance.now()) : everyMs)
+    timer = setTimeout(run, woken ? Math.max(0, begunAt + gapMs - performance.now()) : pace.everyMs)
   }
 
   function run(): void {

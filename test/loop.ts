@@ -63,6 +63,26 @@ t.test('stopped before its first pass, it never runs and keeps nothing alive', a
   t.equal(passes, 0)
 })
 
+t.test('another pace holds from the next wait on', async () => {
+  let passes = 0
+  const pace = { everyMs: 1, events: setUp().events }
+  const loop = startLoop('changing', async () => void (passes += 1), {
+    get everyMs() {
+      return pace.everyMs
+    },
+    events: pace.events,
+  })
+  await until('it ran', () => passes > 0)
+  pace.everyMs = 1_000_000
+  loop.wake()
+  const seen = passes
+  await until('it ran when it was woken', () => passes > seen)
+  const last = passes
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.ok(passes <= last + 1, 'and waits')
+  await loop.stop()
+})
+
 t.test('woken, it runs at once, and once for many wakes', async (t) => {
   let passes = 0
   const loop = startLoop('sleepy', async () => void (passes += 1), {

@@ -30,7 +30,7 @@ export type Control = ReturnType<typeof makeControl>
 export function makeControl(parts: PassParts) {
   const { provider, settings, store, records, events, newSuffix, newRequestId, now } = parts
   const { fleet } = records
-  const probes = settings.probes.everyMs > 0
+  const hasProbes = () => settings.probes.everyMs > 0
   const stopping = new AbortController()
   const changed = () => {
     publishing?.wake()
@@ -40,9 +40,12 @@ export function makeControl(parts: PassParts) {
   const storePresence = makeStorePresence(events)
   const databasePresence = makeDatabasePresence(events)
   let isTakenIn = false
+  /** The configuration is another one than was taken in. */
+  let isReloaded = false
   let publishing: Loop | null = null
   let living: Loop | null = null
   let syncing: Loop | null = null
+  let reloading: Loop | null = null
   let loops: Loop[] = []
   let nextSync: SyncRequest = { pass: newRequestId(), confirmedBy: null }
 
@@ -75,6 +78,20 @@ export function makeControl(parts: PassParts) {
   }
   const publish = onceTakenIn(withBoth(passes.publish))
   const live = onceTakenIn(withDatabase(passes.live))
+
+  async function takeInAgain(): Promise<void> {
+    if (!isReloaded) return
+    isReloaded = false
+    try {
+      await passes.takeInAgain()
+      changed()
+      // How often it is made may be another too.
+      syncing?.wake()
+    } catch (error) {
+      isReloaded = true
+      throw error
+    }
+  }
 
   async function syncOnce(): Promise<void> {
     const asked = nextSync
@@ -109,7 +126,14 @@ export function makeControl(parts: PassParts) {
     upstreams: makeUpstreamEdits({
       fleet,
       provider,
-      settings: { drainMs: settings.drainMs, probes },
+      settings: {
+        get drainMs() {
+          return settings.drainMs
+        },
+        get probes() {
+          return hasProbes()
+        },
+      },
       newSuffix,
       newRequestId,
       changed,
@@ -138,6 +162,7 @@ export function makeControl(parts: PassParts) {
         startLoop('collect reports', onceTakenIn(withBoth(passes.collectReports)), { everyMs, events }),
         startLoop('sweep', sweep, { everyMs, events }),
         startLoop('watch', onceTakenIn(observe), { everyMs: watchMs, events }),
+        (reloading = startLoop('reload', onceTakenIn(withDatabase(takeInAgain)), { everyMs, events })),
         startLoop('forget', onceTakenIn(forget), { everyMs: hourMs, events }),
       ]
       await untilTakenIn()
@@ -146,12 +171,28 @@ export function makeControl(parts: PassParts) {
       await observe()
       living = startLoop('life', live, { everyMs, gapMs: stepGapMs, events })
       const sync = onceTakenIn(withDatabase(syncOnce))
-      syncing = startLoop('sync', sync, { everyMs: settings.sync.everyMs, gapMs: everyMs, events })
+      syncing = startLoop('sync', sync, {
+        get everyMs() {
+          return settings.sync.everyMs
+        },
+        gapMs: everyMs,
+        events,
+      })
       if (provider.name === 'gce') syncing.wake()
       // Also without probes: what was ejected before they were switched off comes in again.
-      const probeMs = probes ? Math.min(everyMs, settings.probes.everyMs) : everyMs
-      const probing = startLoop('probe', withDatabase(passes.probe), { everyMs: probeMs, events })
+      const probing = startLoop('probe', withDatabase(passes.probe), {
+        get everyMs() {
+          return hasProbes() ? Math.min(everyMs, settings.probes.everyMs) : everyMs
+        },
+        events,
+      })
       loops.push(living, syncing, probing)
+    },
+
+    /** Rules, wanted size and list of the configuration are others now: taken in as soon as the database answers. */
+    reload(): void {
+      isReloaded = true
+      reloading?.wake()
     },
 
     /** A start that waits for the database waits no longer; it resolves without a fleet. */

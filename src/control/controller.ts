@@ -27,6 +27,7 @@ type Parts = {
   readonly observe: () => Promise<ObservedTraffic>
   /** Null: probes are switched off. */
   readonly probe: Probe | null
+  /** Read at each use, as `probe` is: a reload may change them. */
   readonly settings: {
     readonly good: number
     readonly launchMs: number

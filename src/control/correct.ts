@@ -13,7 +13,7 @@ type Parts = {
   readonly upstreams: Pick<UpstreamRecords, 'read'>
   readonly provider: Pick<Provider, 'name' | 'read' | 'delete'>
   /** False: what is taken in runs at once. */
-  readonly probes: boolean
+  readonly hasProbes: () => boolean
   /** A UUID. */
   readonly newId: () => string
   /** Aborts when nobody waits for the cloud any more. */
@@ -23,7 +23,7 @@ type Parts = {
 /** What became of a correction. */
 type Applied = { readonly done: true } | { readonly done: false; readonly detail: string }
 
-export function makeCorrections({ fleet, upstreams, provider, probes, newId, signal }: Parts) {
+export function makeCorrections({ fleet, upstreams, provider, hasProbes, newId, signal }: Parts) {
   /** All lives of an instance, the newest last. */
   async function livesOf(instanceId: string): Promise<UpstreamRecord[]> {
     const lives: UpstreamRecord[] = []
@@ -108,7 +108,7 @@ export function makeCorrections({ fleet, upstreams, provider, probes, newId, sig
 
   /** @param lives  all so far */
   function lifeOf(instance: Instance, lives: readonly UpstreamRecord[]): NewUpstream {
-    return newLife(instance, { provider: provider.name, life: lives.length + 1, probes })
+    return newLife(instance, { provider: provider.name, life: lives.length + 1, probes: hasProbes() })
   }
 
   function changeIfSame(

@@ -32,6 +32,7 @@ export type Registration = {
 type Parts = {
   readonly fleet: Pick<FleetRecords, 'change' | 'changeUpstreams'>
   readonly provider: Pick<Provider, 'name' | 'zones' | 'draft' | 'place'>
+  /** Read at each use: a reload may change them. */
   readonly settings: {
     /** From the begin of a drain to its deadline, where nobody says otherwise. */
     readonly drainMs: number

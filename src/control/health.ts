@@ -31,6 +31,7 @@ type Parts = {
   /** Of the newest snapshot that was published. */
   readonly upstreams: () => readonly Upstream[]
   readonly probe: Probe
+  /** Read at each use: a reload may change them. */
   readonly settings: EjectTimes & {
     /** Each upstream once in this time; 0: none, and nothing is or stays ejected. */
     readonly everyMs: number
@@ -55,8 +56,15 @@ const mostAtOnce = 500
 const mostProblems = 3
 
 export function makeHealth({ fleet, upstreams, probe, settings, events, now }: Parts) {
-  const { everyMs, concurrency = 50 } = settings
-  const rounds = makeProbeRounds({ probe, everyMs, concurrency, events, now })
+  const rounds = makeProbeRounds({
+    probe,
+    get everyMs() {
+      return settings.everyMs
+    },
+    concurrency: settings.concurrency ?? 50,
+    events,
+    now,
+  })
   /** Whose state has changed, or may not change yet, and until when. */
   const leftAlone = new Map<string, number>()
   let held: ReadonlySet<string> = new Set()
@@ -83,7 +91,7 @@ export function makeHealth({ fleet, upstreams, probe, settings, events, now }: P
   }
 
   async function relieve(published: readonly Upstream[]): Promise<void> {
-    if (everyMs === 0 && published.some(({ ejected }) => ejected))
+    if (settings.everyMs === 0 && published.some(({ ejected }) => ejected))
       await readmitAll('probes are switched off', planAmnesty)
     else if (strandedIn(published).length > 0)
       await readmitAll('all others that took jobs are gone', (content) =>
@@ -188,7 +196,7 @@ export function makeHealth({ fleet, upstreams, probe, settings, events, now }: P
     async pass(): Promise<void> {
       const published = upstreams()
       forgetGone(published)
-      if (everyMs > 0) rounds.begin(published)
+      if (settings.everyMs > 0) rounds.begin(published)
       await relieve(published)
       await readmit(published)
       await eject(published)

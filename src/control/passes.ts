@@ -22,6 +22,7 @@ const claimMs = 30_000
 /** After an upstream has failed no other is ordered in its place for this long. */
 const coolDownMs = 300_000
 
+/** Read where they are used, and copied by nobody: a reload may change them. */
 export type ControlSettings = {
   /** Of the configuration; null where the provider makes none, or as many as operators create. */
   readonly wanted: number | null
@@ -43,7 +44,7 @@ export type ControlSettings = {
 export type PassParts = {
   readonly provider: Provider
   readonly settings: ControlSettings
-  /** Of the configuration. */
+  /** Of the configuration, read at each use as `settings` are. */
   readonly restrictions: readonly Restriction[]
   readonly probe: Probe
   readonly store: TrafficStore
@@ -73,8 +74,7 @@ export function makePasses(
 ) {
   const { provider, settings, store, records, events, holder, newSuffix, newRequestId, now } = parts
   const { fleet, upstreams } = records
-  const { probes, drainMs, launchMs, silentMs } = settings
-  const hasProbes = probes.everyMs > 0
+  const hasProbes = () => settings.probes.everyMs > 0
 
   const publisher = makePublisher({ fleet, snapshots: store.snapshots, events })
   const evict = makeEvictions({ fleet, pins: store.pins, snapshots: store.snapshots, events })
@@ -86,15 +86,30 @@ export function makePasses(
     identity,
     storeSeen: fleet.storeSeen,
     now,
-    silentMs,
+    get silentMs() {
+      return settings.silentMs
+    },
   })
   const controller = makeController({
     fleet,
     records,
     provider,
     observe: watch.observe,
-    probe: hasProbes ? parts.probe : null,
-    settings: { good: probes.good, launchMs, drainMs, claimMs },
+    get probe() {
+      return hasProbes() ? parts.probe : null
+    },
+    settings: {
+      get good() {
+        return settings.probes.good
+      },
+      get launchMs() {
+        return settings.launchMs
+      },
+      get drainMs() {
+        return settings.drainMs
+      },
+      claimMs,
+    },
     holder,
     newRequestId,
     now,
@@ -106,7 +121,9 @@ export function makePasses(
     fleet,
     provider,
     load: loadOrNull,
-    drainMs,
+    get drainMs() {
+      return settings.drainMs
+    },
     coolDownMs,
     newSuffix,
     newRequestId,
@@ -117,7 +134,7 @@ export function makePasses(
     fleet,
     upstreams: () => publisher.upstreams,
     probe: parts.probe,
-    settings: probes,
+    settings: settings.probes,
     events,
     now,
   })
@@ -128,9 +145,19 @@ export function makePasses(
     provider,
     egressSeen: (id) => {
       const seen = health.seen(id)
-      return seen && seen.times >= probes.good ? seen.egressIp : null
+      return seen && seen.times >= settings.probes.good ? seen.egressIp : null
     },
-    settings: { ...settings.sync, probes: hasProbes },
+    settings: {
+      get absences() {
+        return settings.sync.absences
+      },
+      get graceMs() {
+        return settings.sync.graceMs
+      },
+      get probes() {
+        return hasProbes()
+      },
+    },
     holder,
     newId: newRequestId,
     now,
@@ -138,6 +165,26 @@ export function makePasses(
     signal,
     events,
     changed,
+  })
+
+  const { takeIn, takeInAgain } = makeTakeIn({
+    provider,
+    records,
+    events,
+    get restrictions() {
+      return parts.restrictions
+    },
+    get wanted() {
+      return settings.wanted
+    },
+    settings: {
+      get probes() {
+        return hasProbes()
+      },
+      get drainMs() {
+        return settings.drainMs
+      },
+    },
   })
 
   async function load(): Promise<Load> {
@@ -157,7 +204,8 @@ export function makePasses(
   return {
     publisher,
     load,
-    takeIn: makeTakeIn({ ...parts, wanted: settings.wanted, settings: { probes: hasProbes, drainMs } }),
+    takeIn,
+    takeInAgain,
     collectReports: makeReportCollector({ waiting: store.reports, records: records.reports }),
     probe: health.pass,
     observe: watch.observe,

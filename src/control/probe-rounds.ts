@@ -8,7 +8,7 @@ import { isSameRoad, type Probed } from './probe-tunnel.ts'
 
 type Parts = {
   readonly probe: Probe
-  /** Each upstream once in this time. */
+  /** Each upstream once in this time. Read at each use: a reload may change it. */
   readonly everyMs: number
   /** Probes at once. */
   readonly concurrency: number
@@ -32,7 +32,8 @@ type Round = {
 /** A wanted probe comes no sooner after the last one than this part of the interval: many jobs may ask at once. */
 const wantedShare = 1 / 4
 
-export function makeProbeRounds({ probe, everyMs, concurrency, events, now }: Parts) {
+export function makeProbeRounds(parts: Parts) {
+  const { probe, concurrency, events, now } = parts
   const rounds = new Map<string, Round>()
   const running = new Set<Promise<void>>()
   /** Due, the longest due last. */
@@ -43,10 +44,15 @@ export function makeProbeRounds({ probe, everyMs, concurrency, events, now }: Pa
 
   /** Those that have left the fleet, or are reached by another road now, are forgotten. */
   function follow(upstreams: readonly Probed[]): void {
+    const { everyMs } = parts
     const byId = new Map(upstreams.map((upstream) => [upstream.id, upstream]))
     for (const [id, round] of rounds) {
       const standing = byId.get(id)
-      if (standing && isSameRoad(standing, round.upstream)) continue
+      if (standing && isSameRoad(standing, round.upstream)) {
+        // Where the interval is shorter now, its place is within that one.
+        if (round.turnMs > now() + everyMs) round.turnMs = now() + ((round.turnMs - now()) % everyMs)
+        continue
+      }
       round.over?.abort()
       rounds.delete(id)
     }
@@ -81,6 +87,7 @@ export function makeProbeRounds({ probe, everyMs, concurrency, events, now }: Pa
   }
 
   function begin(round: Round): void {
+    const { everyMs } = parts
     const nowMs = now()
     const isSuspect = round.history.bad > 0
     const over = new AbortController()
@@ -120,7 +127,7 @@ export function makeProbeRounds({ probe, everyMs, concurrency, events, now }: Pa
     /** As soon as can be. */
     want(id: string): void {
       const round = rounds.get(id)
-      if (round) round.wantedMs = Math.max(now(), round.begunMs + everyMs * wantedShare)
+      if (round) round.wantedMs = Math.max(now(), round.begunMs + parts.everyMs * wantedShare)
     },
 
     historyOf: (id: string): History => rounds.get(id)?.history ?? noHistory,

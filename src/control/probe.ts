@@ -56,11 +56,13 @@ const lookEveryMs = 250
 const stallMs = 1000
 const lateMs = 2000
 
-export function makeProbe({ url, timeoutMs, credentialsOf, now, ca }: Parts): Probe {
-  const page = url === null ? null : new URL(url)
+/** @param parts  its URL and time limit are read at each probe: a reload may change them */
+export function makeProbe(parts: Parts): Probe {
+  const { credentialsOf, now, ca } = parts
 
   async function egressIpThrough(upstream: Probed, signal: AbortSignal): Promise<string | null> {
     const { host, port } = upstream
+    const page = parts.url === null ? null : new URL(parts.url)
     const authority = page ? authorityOf(page) : nowhere
     const asked = { host, port, authority, credentials: credentialsOf(upstream) }
     const { status, socket } = await askToConnect(asked, signal)
@@ -81,6 +83,7 @@ export function makeProbe({ url, timeoutMs, credentialsOf, now, ca }: Parts): Pr
 
   return async function probe(upstream, signal) {
     signal.throwIfAborted()
+    const { timeoutMs } = parts
     const begunMs = now()
     const stalls = watchStalls(now)
     const over = new AbortController()

@@ -14,6 +14,7 @@ type Parts = {
   readonly provider: Provider
   /** Null where the store of pins does not answer. */
   readonly load: () => Promise<Load | null>
+  /** Read at each use: a reload may change it. */
   readonly drainMs: number
   readonly coolDownMs: number
   readonly newSuffix: () => string
@@ -31,7 +32,7 @@ const restTimes = 9
 const longestRestMs = 1000
 
 export function makeResize(parts: Parts) {
-  const { fleet, provider, load, drainMs, coolDownMs, newRequestId, now } = parts
+  const { fleet, provider, load, coolDownMs, newRequestId, now } = parts
   /** At which nothing was to be done: a fleet of thousands is not read each second. */
   let settledVersion: number | null = null
   /** Those that failed are looked at again when the cool-down may be over. */
@@ -55,7 +56,7 @@ export function makeResize(parts: Parts) {
   }
 
   function leave(record: FleetContent['upstreams'][number], nowMs: number): Step {
-    const drain = newDrain(nowMs, { deadlineMs: drainMs, thenDelete: true, by: 'control' })
+    const drain = newDrain(nowMs, { deadlineMs: parts.drainMs, thenDelete: true, by: 'control' })
     // Nobody has used what never ran.
     if (record.state === 'provisioning') return move(record, 'delete', { drain, requestId: newRequestId() })
     return move(record, 'drain', { drain })

@@ -23,6 +23,7 @@ type Parts = {
   readonly reports: SyncReports
   readonly provider: Provider
   readonly egressSeen: (id: string) => string | null
+  /** Read at each use: a reload may change them. */
   readonly settings: { readonly absences: number; readonly graceMs: number; readonly probes: boolean }
   readonly holder: string
   /** A UUID. */
@@ -48,7 +49,7 @@ export type Sync = ReturnType<typeof makeSync>
 
 export function makeSync(parts: Parts) {
   const { fleet, reports, provider, settings, holder, now, signal, events } = parts
-  const { apply, livesOf } = makeCorrections({ ...parts, probes: settings.probes })
+  const { apply, livesOf } = makeCorrections({ ...parts, hasProbes: () => settings.probes })
   let sightings: Sightings = new Map()
 
   async function pass({ pass, confirmedBy }: SyncRequest): Promise<SyncReport> {

@@ -1,14 +1,16 @@
 // What control does first: brings the records in line with the configuration (rules, wanted size) and with what a provider
-// on this machine, or a list, has. A cloud is not asked here; the first sync does that.
+// on this machine, or a list, has. A cloud is not asked here; the first sync does that. A configuration that is read again
+// is taken in the same way, but for machines of our own, which stay as they are.
 
 import type { Events } from '../events.ts'
 import type { Instance, Provider } from '../provider/provider.ts'
 import type { Page, RecordStore, Step, UpstreamRecord } from '../store/records.ts'
 import type { Restriction } from '../types.ts'
-import { livesOf, planAdoption, planRestrictions, type Adoption, type Listing } from './adopt.ts'
+import { livesOf, planAdoption, planRestrictions, type Adoption } from './adopt.ts'
 import { bringUp } from './bring-up.ts'
 import { configuredSize } from './edit-fleet.ts'
 
+/** Read at each use: a reload may change what is of the configuration. */
 type Parts = {
   readonly provider: Provider
   readonly records: Pick<RecordStore, 'fleet' | 'upstreams' | 'migrate'>
@@ -19,10 +21,11 @@ type Parts = {
   readonly events: Events
 }
 
-/** @returns a step that may be repeated where the database goes away in between; instances are brought up once only */
-export function makeTakeIn({ provider, records, restrictions, wanted, settings, events }: Parts) {
+/** @returns steps that may be repeated where the database goes away in between; instances are brought up once only */
+export function makeTakeIn(parts: Parts) {
+  const { provider, records, settings, events } = parts
   const { fleet, upstreams } = records
-  let instances: readonly Instance[] | null = null
+  let broughtUp: readonly Instance[] | null = null
 
   /** Tombstones too, page by page: thousands of upstreams must not be thousands of questions. */
   async function readAll(): Promise<ReadonlyMap<string, UpstreamRecord>> {
@@ -36,26 +39,28 @@ export function makeTakeIn({ provider, records, restrictions, wanted, settings, 
     return new Map(records.map((record) => [record.id, record]))
   }
 
-  /** Of a cloud nothing: its machines are not asked for here, but what another provider left in the records leaves. */
-  async function brought(): Promise<Listing> {
-    instances ??= provider.name === 'gce' ? [] : await bringUp(provider, (await fleet.read()).upstreams)
-    return { provider: provider.name, place: await provider.place(), instances }
+  /** Of a cloud none: its machines are not asked for here, but what another provider left in the records leaves. */
+  async function instances(): Promise<readonly Instance[]> {
+    if (provider.name === 'gce') return []
+    // It may be another one by now.
+    if (provider.name === 'static') return (await provider.list()).instances
+    return (broughtUp ??= await bringUp(provider, (await fleet.read()).upstreams))
   }
 
-  /** @throws ControlError conflict where another control that starts was faster: then it is done again; ProviderError */
-  return async function takeIn(): Promise<void> {
-    await records.migrate()
-    const listing = await brought()
-    const listedIds = listing.instances.map(({ id }) => id)
-    const lives = livesOf(listedIds, await readAll())
+  /** @param listed  null: upstreams stay as they are */
+  async function write(listed: readonly Instance[] | null, reason: string): Promise<void> {
+    const place = await provider.place()
+    const listing = listed && { provider: provider.name, place, instances: listed }
+    const listedIds = listed?.map(({ id }) => id) ?? []
+    const lives = livesOf(listedIds, listed ? await readAll() : new Map())
     const { answer: left } = await fleet.change<Adoption['left']>({
-      author: { actor: 'control', reason: 'provider and configuration at start' },
+      author: { actor: 'control', reason },
       decide(content) {
-        const adoption = planAdoption(content, listing, lives, settings)
+        const adoption = listing ? planAdoption(content, listing, lives, settings) : { steps: [], left: [] }
         const steps: Step[] = [
           ...adoption.steps,
-          ...planRestrictions(content, restrictions),
-          ...configuredSize(content, wanted),
+          ...planRestrictions(content, parts.restrictions),
+          ...configuredSize(content, parts.wanted),
         ]
         // Version 0 is never published, but a fleet without upstreams is a fleet too: some may come later.
         const isFirst = content.version === 0 && steps.length === 0
@@ -63,5 +68,18 @@ export function makeTakeIn({ provider, records, restrictions, wanted, settings, 
       },
     })
     for (const { id, detail } of left) events.emit('upstream_not_adopted', { id, detail })
+  }
+
+  return {
+    /** @throws ControlError conflict where another control that starts was faster: then it is done again; ProviderError */
+    async takeIn(): Promise<void> {
+      await records.migrate()
+      await write(await instances(), 'provider and configuration at start')
+    },
+
+    /** The configuration was read again. @throws as takeIn */
+    async takeInAgain(): Promise<void> {
+      await write(provider.name === 'static' ? await instances() : null, 'configuration reloaded')
+    },
   }
 }

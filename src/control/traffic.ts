@@ -57,7 +57,10 @@ type Parts = {
   readonly storeSeen: FleetRecords['storeSeen']
   /** Monotonic milliseconds. */
   readonly now: () => number
-  /** A gateway that says nothing for longer than this decides nothing any more without the store. */
+  /**
+   * A gateway that says nothing for longer than this decides nothing any more without the store. Read at each use: a
+   * reload may change it.
+   */
   readonly silentMs: number
 }
 
@@ -85,7 +88,7 @@ export type TrafficWatch = ReturnType<typeof makeTrafficWatch>
 
 /** It remembers gateways from one observation to the next, so observe about as often as they report. */
 export function makeTrafficWatch(parts: Parts) {
-  const { pins, heartbeats, snapshots, identity, storeSeen, now, silentMs } = parts
+  const { pins, heartbeats, snapshots, identity, storeSeen, now } = parts
   let state: State | null = null
   let observing: Promise<Traffic> | null = null
 
@@ -105,7 +108,7 @@ export function makeTrafficWatch(parts: Parts) {
     const { changedAtMs, nowMs } = await storeSeen(store)
     if (changedAtMs === null && state === null) return -Infinity
     const agoMs = changedAtMs === null ? 0 : Math.max(0, nowMs - changedAtMs)
-    return now() + silentMs - agoMs
+    return now() + parts.silentMs - agoMs
   }
 
   async function observe(): Promise<Traffic> {
@@ -118,7 +121,7 @@ export function makeTrafficWatch(parts: Parts) {
     const gateways = seeGateways(state?.gateways ?? new Map(), { ...reading, isSameStore, last })
     const lastPinned = stillPinned(state?.lastPinned ?? new Map(), reading.pins, moment, gateways)
     state = { reading, moment, gateways, lastPinned, certainFromMs }
-    return trafficOf(state, silentMs)
+    return trafficOf(state, parts.silentMs)
   }
 
   return {

@@ -27,12 +27,21 @@ export type StaticUpstream = Required<StaticEntry>
 const idGrammar = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 const hostName = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/
 
-/** @param entries  with ids that differ; `config` sees to that */
-export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
-  const instances = entries.map(instanceOf)
+/** @param list  entries with ids that differ (`config` sees to that); another array after a reload, the same one until then */
+export function makeStaticProvider(list: () => readonly StaticEntry[]): Provider {
+  let entries = list()
+  let read = entries.map(instanceOf)
+
+  function current(): readonly Instance[] {
+    if (list() === entries) return read
+    entries = list()
+    read = entries.map(instanceOf)
+    return read
+  }
+
   // It sees the list, not the machines: there is nothing by which to tell two under one id apart.
   const find = ({ id, incarnation }: InstanceRef) =>
-    incarnation === null ? (instances.find((instance) => instance.id === id) ?? null) : null
+    incarnation === null ? (current().find((instance) => instance.id === id) ?? null) : null
   return {
     name: 'static',
     zones: [],
@@ -42,7 +51,7 @@ export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
     },
     list: async (signal) => {
       signal?.throwIfAborted()
-      return { instances: [...instances], problems: [] }
+      return { instances: [...current()], problems: [] }
     },
     read: async (ref, signal) => {
       signal?.throwIfAborted()
@@ -55,7 +64,7 @@ export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
       if (find(order) === null) return
       throw new ProviderError(
         'refused',
-        `The provider static deletes no machines; take "${order.id}" out of static.upstreams (STATIC_UPSTREAMS) and start again.`,
+        `The provider static deletes no machines; take "${order.id}" out of static.upstreams (STATIC_UPSTREAMS).`,
       )
     },
     close: async () => {},
@@ -65,7 +74,7 @@ export function makeStaticProvider(entries: readonly StaticEntry[]): Provider {
 function makesNone(what: string): ProviderError {
   return new ProviderError(
     'no_capacity',
-    `The provider static makes no machines, so ${what} cannot be created; add its address to static.upstreams (STATIC_UPSTREAMS) and start again.`,
+    `The provider static makes no machines, so ${what} cannot be created; add its address to static.upstreams (STATIC_UPSTREAMS).`,
   )
 }
 

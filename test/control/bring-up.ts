@@ -66,7 +66,7 @@ function makeProvider(there: Instance[] = [], resume?: Provider['resume']) {
 }
 
 t.test('a list is taken as it is', async (t) => {
-  const provider = makeStaticProvider([{ host: '10.0.0.5', port: 8888 }])
+  const provider = makeStaticProvider(() => [{ host: '10.0.0.5', port: 8888 }])
   const { instances } = await provider.list()
   t.strictSame(await bringUp(provider, [record('old')]), instances)
 })

@@ -153,6 +153,54 @@ t.test('an entry that leaves the list is drained; listed again meanwhile, it sta
   t.equal(await state(), 'running')
 })
 
+t.test('a reload takes in what the configuration says now, once the database answers', async (t) => {
+  let isDown = false
+  const rules = [rule]
+  const world = await setUp(t, [instanceOf('vm-1'), instanceOf('vm-2', 8889)])
+  const { store: records } = world.records
+  const change: typeof records.fleet.change = async (edit) => {
+    if (isDown) throw new ControlError('database_unavailable', 'away')
+    return records.fleet.change(edit)
+  }
+  const control = world.make({
+    records: { ...records, fleet: { ...records.fleet, change } },
+    restrictions: rules,
+  })
+  const ids = async () => (await world.store.snapshots.read())?.restrictions.map(({ id }) => id)
+  await control.start()
+  t.same(await ids(), ['r'])
+  isDown = true
+  rules[0] = { ...rule, id: 'other' }
+  control.reload()
+  await until('it has noticed', () => world.facts.of('database_lost').length === 1)
+  isDown = false
+  await until('it is published', async () => (await ids())?.[0] === 'other')
+  rules.pop()
+  control.reload()
+  control.reload()
+  await until('that is published too', async () => (await ids())?.length === 0)
+  t.equal((await world.store.snapshots.read())?.version, 3)
+})
+
+t.test('probes that are switched on by a reload begin, and what comes then waits for them', async (t) => {
+  const asked: string[] = []
+  const probe: Probe = async ({ id }) => {
+    asked.push(id)
+    return { ok: true, ms: 1, egressIp: null }
+  }
+  const now = { ...settings, probes: { ...settings.probes } }
+  const world = await setUp(t, [instanceOf('vm-1')], { settings: now, probe })
+  await world.control.start()
+  t.same(asked, [])
+  now.probes.everyMs = 100
+  await until('it is probed', () => asked.includes('vm-1'))
+  const { answer } = await world.control.upstreams.register(
+    { host: '10.0.0.7', port: 1, name: null, egressIp: null, labels: {}, credentials: null },
+    operator,
+  )
+  t.equal(answer.state, 'provisioning')
+})
+
 t.test('ready means: what is listed has been probed, and serves or says why not', async (t) => {
   const probes = { ...settings.probes, everyMs: 10_000 }
   const probe: Probe = async ({ port }) =>

@@ -18,12 +18,14 @@ type Begun = {
   readonly end: (result: ProbeResult | Error) => Promise<void>
 }
 
-function setUp({ concurrency = 50 } = {}) {
+function setUp({ concurrency = 50, pace = { everyMs } } = {}) {
   const clock = makeFakeClock(0)
   const facts = recordFacts()
   const begun: Begun[] = []
   const rounds = makeProbeRounds({
-    everyMs,
+    get everyMs() {
+      return pace.everyMs
+    },
     concurrency,
     events: facts.events,
     now: clock.now,
@@ -67,6 +69,23 @@ t.test('turns', async (t) => {
         id,
       )
     }
+  })
+
+  t.test('come within the interval where that is shorter now, spread as before', async (t) => {
+    const pace = { everyMs: 3_600_000 }
+    const { clock, rounds, begun, endAll } = setUp({ pace })
+    const turn = async () => {
+      rounds.begin(fleet(4))
+      await endAll(good)
+    }
+    await turn()
+    pace.everyMs = everyMs
+    for (let second = 0; second < 10; second++) {
+      clock.advance(1000)
+      await turn()
+    }
+    t.strictSame(new Set(begun.map(({ id }) => id)).size, 4)
+    t.ok(begun.length <= 6, `${begun.length} probes`)
   })
 
   t.test('of one that is new come at once', async (t) => {

@@ -29,13 +29,13 @@ function openProcess(t: Test, { store }: Pick<World, 'store'>, records: RecordSt
     control: {
       upstreams: makeUpstreamEdits({
         fleet,
-        provider: makeStaticProvider([]),
+        provider: makeStaticProvider(() => []),
         settings: { drainMs: 60_000, probes: false },
         newSuffix,
         newRequestId: randomUUID,
         changed,
       }),
-      fleet: makeFleetEdits({ fleet, provider: makeStaticProvider([]), changed }),
+      fleet: makeFleetEdits({ fleet, provider: makeStaticProvider(() => []), changed }),
       sync: { ask: async () => ({ pass: 'none' }), report: () => records.syncs.read() },
       restrictions: makeRestrictionEdits({
         fleet,

@@ -28,7 +28,7 @@ providerLists(t, 'measured', (t) => setUp(makeLocal(t)).provider)
 
 t.test('each call is told, with what it took', async (t) => {
   const listing: Listing = { instances: [], problems: [] }
-  const inside = makeStaticProvider([])
+  const inside = makeStaticProvider(() => [])
   const { provider, clock, calls } = setUp({
     ...inside,
     list: async () => {
@@ -67,7 +67,7 @@ t.test('how a call ended is told, and the error is the same', async (t) => {
     const list = async () => {
       throw error
     }
-    const { provider, calls } = setUp({ ...makeStaticProvider([]), list })
+    const { provider, calls } = setUp({ ...makeStaticProvider(() => []), list })
     const thrown = await provider.list(signal ?? undefined).catch((reason: unknown) => reason)
     t.equal(thrown, error, name)
     t.match(calls(), [{ verb: 'list', outcome }], name)
@@ -75,7 +75,7 @@ t.test('how a call ended is told, and the error is the same', async (t) => {
 })
 
 t.test('what asks nobody is not told, and what is not there is not made up', async (t) => {
-  const { provider, calls } = setUp(makeStaticProvider([]))
+  const { provider, calls } = setUp(makeStaticProvider(() => []))
   t.equal(await provider.place(), null)
   t.strictSame(provider.zones, [])
   t.throws(() => provider.draft({ standing: [], labels: null, zone: null, suffix: '12345678' }))

@@ -8,12 +8,12 @@ const entries = [
   { id: 'second', name: 'Second', host: 'Proxy.Internal', port: 3128, credentials: 'proxies' },
 ]
 
-providerLists(t, 'static', () => makeStaticProvider(entries))
+providerLists(t, 'static', () => makeStaticProvider(() => entries))
 
 const unknown = { zone: null, incarnation: null, status: 'running', createdAtMs: null } as const
 
 t.test('entries are listed as they stand, with what was left out', async (t) => {
-  const { instances, problems } = await makeStaticProvider(entries).list()
+  const { instances, problems } = await makeStaticProvider(() => entries).list()
   t.strictSame(problems, [])
   t.strictSame(instances, [
     {
@@ -40,27 +40,38 @@ t.test('entries are listed as they stand, with what was left out', async (t) => 
 })
 
 t.test('what is listed is read by its id; it has no incarnations', async (t) => {
-  const provider = makeStaticProvider(entries)
+  const provider = makeStaticProvider(() => entries)
   const second = { id: 'second', zone: null, incarnation: null }
   t.strictSame(await provider.read(second), (await provider.list()).instances[1])
   t.equal(await provider.read({ ...second, incarnation: '1' }), null)
 })
 
+t.test('after a reload its list is another', async (t) => {
+  let list = entries
+  const provider = makeStaticProvider(() => list)
+  const second = { id: 'second', zone: null, incarnation: null }
+  list = [entries[0]!]
+  t.equal((await provider.list()).instances.length, 1)
+  t.equal(await provider.read(second), null)
+  list = entries
+  t.match(await provider.read(second), { name: 'Second' })
+})
+
 t.test('what it makes of an entry of the configuration is the same', async (t) => {
   const [first] = entries
-  const { instances } = await makeStaticProvider([staticUpstream(first)]).list()
-  t.strictSame(instances, (await makeStaticProvider([first!]).list()).instances)
+  const { instances } = await makeStaticProvider(() => [staticUpstream(first)]).list()
+  t.strictSame(instances, (await makeStaticProvider(() => [first!]).list()).instances)
 })
 
 t.test('draft and create say where machines come from instead', async (t) => {
-  const provider = makeStaticProvider(entries)
+  const provider = makeStaticProvider(() => entries)
   t.throws(() => provider.draft(drafting()), { code: 'no_capacity', message: /STATIC_UPSTREAMS/ })
   const third = { id: 'third-1', name: 'third', zone: null, labels: {}, credentials: null }
   await rejectsWith(t, provider.create(orderOf(third)), 'no_capacity', /third.*STATIC_UPSTREAMS/)
 })
 
 t.test('delete says who deletes instead', async (t) => {
-  const provider = makeStaticProvider(entries)
+  const provider = makeStaticProvider(() => entries)
   const second = { id: 'second', zone: null, incarnation: null }
   await rejectsWith(t, provider.delete(deletionOf(second)), 'refused', /second.*STATIC_UPSTREAMS/)
   await t.resolves(provider.delete(deletionOf({ ...second, incarnation: '1' })), 'another is not meant')
