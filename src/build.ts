@@ -47,6 +47,8 @@ export function openRecords(config: Config): Promise<RecordStore> {
 export function openStore(config: Config): Promise<TrafficStore> {
   return openTrafficStore({
     redisUrl: config['redis.url'],
+    sentinelPassword: config['redis.sentinelPassword'],
+    waitReplicas: config['redis.waitReplicas'],
     fleet: config.fleet,
     life: lifeOf(config),
     limits: { ...storeLimits, maxLanes: config['pins.maxLanes'], maxPins: config['pins.max'] },

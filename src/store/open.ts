@@ -12,8 +12,12 @@ import { openRedisStore } from './redis/redis.ts'
 import type { PinLife, TrafficStore } from './store.ts'
 
 type TrafficChoice = {
-  /** `redis://` or `rediss://`; null for the embedded store, which ends with the process. */
+  /** As redis-url.ts reads it; null for the embedded store, which ends with the process. */
   readonly redisUrl: string | null
+  /** What sentinels ask for; null or absent: nothing. */
+  readonly sentinelPassword?: string | null
+  /** Replicas that must have a pin before its job is told; 0 or absent: none. */
+  readonly waitReplicas?: number
   readonly fleet: string
   readonly life: PinLife
   readonly commandTimeoutMs: number
@@ -26,13 +30,11 @@ type TrafficChoice = {
 export async function openTrafficStore({
   redisUrl,
   now,
-  fleet,
-  life,
-  commandTimeoutMs,
   limits = storeLimits,
+  ...choice
 }: TrafficChoice): Promise<TrafficStore> {
-  if (redisUrl === null) return openMemoryStore({ life, now, limits })
-  return openRedisStore({ url: redisUrl, fleet, life, commandTimeoutMs, limits })
+  if (redisUrl === null) return openMemoryStore({ life: choice.life, now, limits })
+  return openRedisStore({ ...choice, url: redisUrl, limits })
 }
 
 type RecordChoice = {

@@ -54,6 +54,7 @@ export function openConnection({ servers, key, commandTimeoutMs, more }: Connect
     ...failFast(commandTimeoutMs),
     ...whereTo(address, servers.sentinelPassword ?? null, key, commandTimeoutMs),
     ...more,
+    replyMapping: 'legacy',
   })
   let number = 0
   let ends = 0

@@ -1,38 +1,36 @@
 // What the other gateways do with pins, on a connection of its own: one that subscribes can do nothing else. It is opened
 // with the first follower, and says nothing of its failures: the commands' connection does.
 
-import { Redis } from 'ioredis'
 import type { Feed, Follower, Notice, Touch } from '../store.ts'
-import { closeConnection, reconnectDelayMs } from './client.ts'
+import type { RedisServers } from './connection.ts'
 import { pinOf, type PinRecord } from './pin-record.ts'
+import { openSubscriber, type Subscriber } from './subscriber.ts'
 
 export type RedisFeed = Feed & { close(): Promise<void> }
 
-export function makeRedisFeed({ url, channel }: { url: string; channel: string }): RedisFeed {
+type FeedOptions = {
+  readonly servers: RedisServers
+  readonly channel: string
+  readonly commandTimeoutMs: number
+}
+
+export function makeRedisFeed({ servers, channel, commandTimeoutMs }: FeedOptions): RedisFeed {
   const followers: Follower[] = []
-  let subscriber: Redis | null = null
+  let subscriber: Subscriber | null = null
   let isSubscribed = false
 
-  function open(): Redis {
-    const redis = new Redis(url, {
-      enableOfflineQueue: false,
-      autoResubscribe: false,
-      maxRetriesPerRequest: 0,
-      retryStrategy: reconnectDelayMs,
-      // Silence is normal here, so only TCP can tell that the other side is gone.
-      keepAlive: 30_000,
-      protocol: 2,
-      disableClientInfo: true,
+  function open(): Subscriber {
+    return openSubscriber({
+      servers,
+      channel,
+      commandTimeoutMs,
+      onSubscribed: subscribed,
+      onLost: lost,
+      onMessage(text) {
+        const notice = readNotice(text)
+        if (notice) for (const follower of followers) follower.heard(notice)
+      },
     })
-    redis.on('error', () => {})
-    // Where we may not subscribe, touches tell us all the same, a second later.
-    redis.on('ready', () => void redis.subscribe(channel).then(subscribed, () => undefined))
-    redis.on('close', lost)
-    redis.on('message', (_channel: string, text: string) => {
-      const notice = readNotice(text)
-      if (notice) for (const follower of followers) follower.heard(notice)
-    })
-    return redis
   }
 
   function subscribed(): void {
@@ -54,7 +52,7 @@ export function makeRedisFeed({ url, channel }: { url: string; channel: string }
     },
 
     async close() {
-      if (subscriber) await closeConnection(subscriber)
+      await subscriber?.close()
     },
   }
 }

@@ -15,8 +15,12 @@ import { makeScripts } from './scripts.ts'
 import { makeRedisSnapshots } from './snapshot.ts'
 
 export type RedisStoreOptions = {
-  /** `redis://` or `rediss://`, with credentials if Redis asks for them. */
+  /** As redis-url.ts reads it. */
   readonly url: string
+  /** What sentinels ask for; null or absent: nothing. */
+  readonly sentinelPassword?: string | null
+  /** Replicas that must have a pin before its job is told; 0 or absent: none. */
+  readonly waitReplicas?: number
   /** Fleets share a Redis without seeing each other. `[a-z0-9-]{1,32}` */
   readonly fleet: string
   readonly life: PinLife
@@ -33,10 +37,12 @@ export type RedisStoreOptions = {
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<TrafficStore> {
   const { url, fleet, life, commandTimeoutMs, limits = storeLimits, readLua } = options
-  const client = await openRedisClient({ url, commandTimeoutMs })
+  const { sentinelPassword = null, waitReplicas = 0 } = options
+  const servers = { url, sentinelPassword }
   const keys = makeKeys(fleet)
+  const client = await openRedisClient({ servers, key: keys.fleet, commandTimeoutMs, waitReplicas })
   const scripts = makeScripts(client, readLua)
-  const feed = makeRedisFeed({ url, channel: keys.feed })
+  const feed = makeRedisFeed({ servers, channel: keys.feed, commandTimeoutMs })
   /** Which store was found, and over which connection: over another one it may be another. */
   let proven = { identity: '', connection: -1 }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { openSubscriber } from '../../../src/store/redis/subscriber.ts'
-import { redisFor } from '../../fixtures/redis-under-test.ts'
+import { commandTimeoutMs, redisFor } from '../../fixtures/redis-under-test.ts'
 import { startRedis } from '../../fixtures/redis.ts'
 import { until } from '../../fixtures/until.ts'
 
@@ -9,6 +9,7 @@ function listen(url: string) {
   const subscriber = openSubscriber({
     servers: { url },
     channel: 'lk:{f}:feed',
+    commandTimeoutMs,
     onSubscribed: () => heard.push('subscribed'),
     onLost: () => heard.push('lost'),
     onMessage: (text) => heard.push(`told ${text}`),
