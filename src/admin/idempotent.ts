@@ -92,7 +92,7 @@ async function forgiving(keep: () => Promise<void>): Promise<void> {
   try {
     await keep()
   } catch (error) {
-    if (!isControlError(error, 'database_unavailable', 'conflict')) throw error
+    if (!isControlError(error, 'database_unavailable', 'database_busy', 'conflict')) throw error
   }
 }
 

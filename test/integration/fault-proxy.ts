@@ -160,6 +160,12 @@ t.test('cut at a text: before it arrives, or when it has and is answered; once',
     t.equal(heard(), before + arrives)
     other.socket.write('write. commit')
     await until('the next one goes through', () => other.back() === 'commit. write. commit')
+    proxy.cutAt(['go'], moment, { andCut: true })
+    other.socket.write('go')
+    t.equal(await other.ended, 'reset')
+    const late = connect({ host: proxy.host, port: proxy.port })
+    t.teardown(() => void late.destroy())
+    t.equal(await endOf(late), 'reset', 'where that is asked for, nobody comes through from then on')
   }
 })
 

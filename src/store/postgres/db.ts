@@ -23,6 +23,11 @@ export type TransactionOptions = {
   readonly readOnly?: boolean
   /** Instead of the usual one, in ms. */
   readonly statementTimeoutMs?: number
+  /**
+   * Where the answer to its COMMIT is lost, it runs again: `work` finds what it did before, or does it. Without this the
+   * caller is told that nobody knows.
+   */
+  readonly isRepeatable?: boolean
 }
 
 export type DbTimeouts = {
@@ -35,8 +40,9 @@ export type DbTimeouts = {
 export interface Db {
   /**
    * Rolled back where `work` throws, and then its error is thrown. A transaction that only lost a race (lock timeout,
-   * deadlock, serialization) runs again, three times at most.
-   * @throws ControlError database_unavailable
+   * deadlock, serialization) runs again, three times at most. One that may write ends within twice the time of a
+   * statement: it holds locks.
+   * @throws ControlError database_unavailable; database_busy where others were always in the way
    */
   transaction<T>(work: (statements: Statements) => Promise<T>, options?: TransactionOptions): Promise<T>
   /** A transaction of one statement. */

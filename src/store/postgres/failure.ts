@@ -10,6 +10,8 @@ const lostRaces = ['40001', '40P01', '55P03']
 /** By SQLSTATE, its class (first two), or the code of a socket error. */
 const reasons: { readonly [code: string]: string } = {
   '08': 'the connection broke',
+  // So says PgBouncer, whatever happened: no connection to the server, or none free in time.
+  '08P01': 'the connection was ended, by the server or by a pooler before it',
   25006: 'it is read-only (a standby, or out of space)',
   '25P03': 'a transaction was idle for too long',
   '25P04': 'a transaction took too long',

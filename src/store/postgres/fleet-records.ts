@@ -16,7 +16,7 @@ import type {
 import { applySteps } from './apply-steps.ts'
 import type { Db, Statements } from './db.ts'
 import { notThereYet } from './guarded-db.ts'
-import { keepAnswer } from './idempotency.ts'
+import { isKept, keepAnswer } from './idempotency.ts'
 import { appendLedger } from './ledger.ts'
 import { checkRaise, nextEviction, nextSizes, nextVersion } from './next-head.ts'
 import { queries } from './queries.ts'
@@ -40,15 +40,13 @@ export function makeFleetRecords({ db, fleet }: { db: Db; fleet: string }): Flee
       return head
     },
 
-    change: (request) =>
-      db.transaction((statements) =>
-        change(statements, fleet, { ...request, read: (head) => readContent(statements, fleet, head) }),
-      ),
+    change: (request) => changeOnce(db, fleet, { ...request, read: readContent }),
 
     changeUpstreams: ({ ids, ...request }) =>
-      db.transaction((statements) =>
-        change(statements, fleet, { ...request, read: (head) => readSome(statements, fleet, { head, ids }) }),
-      ),
+      changeOnce(db, fleet, {
+        ...request,
+        read: (statements, fleet, head) => readSome(statements, fleet, { head, ids }),
+      }),
 
     async storeSeen(identity) {
       const [row] = await db.query<SeenRow>(queries['store-seen'], [fleet, identity])
@@ -64,22 +62,51 @@ type Head = Awaited<ReturnType<typeof readHead>>
 
 /** A change of whatever `read` has read: the whole fleet, or some of it. */
 type Request<T, Content> = Pick<ChangeRequest<T>, 'author' | 'keep'> & {
-  readonly read: (head: Head) => Promise<Content>
+  readonly read: (statements: Statements, fleet: string, head: Head) => Promise<Content>
   readonly decide: (content: Content) => ReturnType<ChangeRequest<T>['decide']>
+}
+
+/** What a change is about to write. `ledgerHash`: of its row; null where it changes nothing. */
+type Made<T> = { readonly outcome: Outcome<T>; readonly ledgerHash: string | null }
+
+/** Where the answer to the COMMIT is lost it looks whether that was made, behind the fleet's lock: nobody is at it then. */
+function changeOnce<T, Content>(db: Db, fleet: string, request: Request<T, Content>): Promise<Outcome<T>> {
+  let made: Made<T> | null = null
+  return db.transaction(
+    async (statements) => {
+      const head = await readHead(statements, fleet, 'lock-fleet')
+      if (made === null || !(await isThere(statements, fleet, made, request)))
+        made = await change(statements, fleet, head, request)
+      return made.outcome
+    },
+    { isRepeatable: true },
+  )
+}
+
+/** The hash is of all that the row says and of the row before: no other change has it. */
+async function isThere<T>(
+  statements: Statements,
+  fleet: string,
+  { outcome: { version }, ledgerHash }: Made<T>,
+  { keep }: Pick<ChangeRequest<T>, 'keep'>,
+): Promise<boolean> {
+  if (ledgerHash === null) return keep ? isKept(statements, fleet, keep.claim) : false
+  const [row] = await statements.query<{ hash: string }>(queries['read-ledger'], [fleet, version])
+  return row?.hash === ledgerHash
 }
 
 async function change<T, Content>(
   statements: Statements,
   fleet: string,
+  head: Head,
   { author, read, decide, keep }: Request<T, Content>,
-): Promise<Outcome<T>> {
-  const head = await readHead(statements, fleet, 'lock-fleet')
-  const { steps, answer } = decide(await read(head))
+): Promise<Made<T>> {
+  const { steps, answer } = decide(await read(statements, fleet, head))
   const next = steps.length === 0 ? null : await write(statements, fleet, { head, author, steps })
   const outcome = { version: (next ?? head).version, answer }
   if (keep) await keepAnswer(statements, fleet, keep.claim, keep.answer(outcome))
   if (next) await statements.query(queries['raise-version'], [fleet, ...headRow(next)])
-  return outcome
+  return { outcome, ledgerHash: next?.ledgerHash ?? null }
 }
 
 async function readContent(statements: Statements, fleet: string, head: Head): Promise<FleetContent> {

@@ -1,6 +1,7 @@
 // Idempotency keys: a row for each, claimed by whoever inserts it. A claim's token fences off a holder that was slow
 // rather than dead. All ages are by the database's clock.
 
+import { randomUUID } from 'node:crypto'
 import { ControlError } from '../../errors.ts'
 import type { Claim, ClaimAnswer, IdempotencyKeys, StoredAnswer } from '../records.ts'
 import type { Db, Statements } from './db.ts'
@@ -27,8 +28,11 @@ type KeyRow = {
 
 export function makeIdempotencyKeys({ db, fleet }: { db: Db; fleet: string }): IdempotencyKeys {
   return {
-    claim: (key, fingerprint, { retake }) =>
-      db.transaction((statements) => claim(statements, { fleet, key, fingerprint, retake })),
+    // With a token of our own we find the claim again whose COMMIT was not answered.
+    claim(key, fingerprint, { retake }) {
+      const request = { fleet, key, fingerprint, retake, token: randomUUID() }
+      return db.transaction((statements) => claim(statements, request), { isRepeatable: true })
+    },
 
     keep: (held, answer) => db.transaction((statements) => keepAnswer(statements, fleet, held, answer)),
 
@@ -58,18 +62,26 @@ export async function keepAnswer(
   )
 }
 
+/** Inside the transaction of a change. @returns whether the answer of this claim is kept */
+export async function isKept(statements: Statements, fleet: string, { key, token }: Claim): Promise<boolean> {
+  const [row] = await statements.query<KeyRow>(queries['read-key'], [fleet, key])
+  return row?.token === token && row.answer !== null
+}
+
 type Request = {
   readonly fleet: string
   readonly key: string
   readonly fingerprint: string
   readonly retake: boolean
+  /** For the claim, where it comes about. */
+  readonly token: string
 }
 
 async function claim(statements: Statements, request: Request): Promise<ClaimAnswer> {
-  const { fleet, key, fingerprint } = request
+  const { fleet, key, fingerprint, token } = request
   for (let look = 0; look < looks; look += 1) {
-    const mine = await statements.query<{ token: string }>(queries['claim-key'], [fleet, key, fingerprint])
-    if (mine[0]) return { kind: 'claimed', claim: { key, token: mine[0].token } }
+    const mine = await statements.query(queries['claim-key'], [fleet, key, fingerprint, token])
+    if (mine[0]) return { kind: 'claimed', claim: { key, token } }
     const [row] = await statements.query<KeyRow>(queries['read-key'], [fleet, key])
     const answer = row && (await answerFor(statements, request, row))
     if (answer) return answer
@@ -79,22 +91,23 @@ async function claim(statements: Statements, request: Request): Promise<ClaimAns
 
 /** Null where the row has changed meanwhile. */
 async function answerFor(statements: Statements, request: Request, row: KeyRow): Promise<ClaimAnswer | null> {
+  if (row.token === request.token) return { kind: 'claimed', claim: { key: request.key, token: row.token } }
   const isForgotten = row.age_ms >= keptMs
-  if (isForgotten) return takeOver(statements, request, { token: row.token, isForgotten })
+  if (isForgotten) return takeOver(statements, request, { held: row.token, isForgotten })
   if (row.fingerprint !== request.fingerprint) return { kind: 'mismatch' }
   if (row.answer) return { kind: 'answered', answer: storedAnswer(row.answer) }
   if (!request.retake || row.claim_age_ms < claimMs) return { kind: 'in_flight' }
-  return takeOver(statements, request, { token: row.token, isForgotten })
+  return takeOver(statements, request, { held: row.token, isForgotten })
 }
 
 async function takeOver(
   statements: Statements,
-  { fleet, key, fingerprint }: Request,
-  { token, isForgotten }: { token: string; isForgotten: boolean },
+  { fleet, key, fingerprint, token }: Request,
+  { held, isForgotten }: { held: string; isForgotten: boolean },
 ): Promise<ClaimAnswer | null> {
-  const values = [fleet, key, fingerprint, token, isForgotten]
-  const [taken] = await statements.query<{ token: string }>(queries['retake-key'], values)
-  return taken ? { kind: 'claimed', claim: { key, token: taken.token } } : null
+  const values = [fleet, key, fingerprint, held, isForgotten, token]
+  const [taken] = await statements.query(queries['retake-key'], values)
+  return taken ? { kind: 'claimed', claim: { key, token } } : null
 }
 
 function storedAnswer({ format, status, location, body }: StoredAnswer & { format: number }): StoredAnswer {

@@ -28,6 +28,9 @@ const idleInTransactionMs = 10_000
 /** What the server's own time limits may be late by. */
 const graceMs = 500
 const farewellMs = 250
+/** A name may lead to another server by now, and who is connected would never ask. */
+const longestLifeS = 300
+const keepAliveMs = 10_000
 
 /**
  * Connects when first asked, so it opens also while the server is away.
@@ -40,6 +43,8 @@ export function openPg({ url, timeouts, poolSize, onError = () => {} }: PgOption
     max: poolSize,
     connectionTimeoutMillis: timeouts.connectMs,
     keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveMs,
+    maxLifetimeSeconds: longestLifeS,
     fallback_application_name: 'lanekeeper',
     types: { getTypeParser: parserOf as typeof pg.types.getTypeParser },
     stream: () => tracked(sockets),
@@ -49,12 +54,13 @@ export function openPg({ url, timeouts, poolSize, onError = () => {} }: PgOption
   pool.on('error', (error) => onError(connectionFailure(error, hide)))
   let closing: Promise<void> | null = null
 
-  async function connect({ statementTimeoutMs }: TransactionOptions): Promise<Connection> {
+  async function connect(options: TransactionOptions): Promise<Connection> {
     if (closing !== null) throw databaseUnavailable('the connection to it was closed')
     const client = await pool.connect().catch((error: unknown) => {
       throw connectionFailure(error, hide)
     })
-    return connectionOn(client, { hide, deadlineMs: (statementTimeoutMs ?? timeouts.statementMs) + graceMs })
+    const deadlineMs = (options.statementTimeoutMs ?? timeouts.statementMs) + graceMs
+    return connectionOn(client, { hide, deadlineMs, begin: beginSql(options, timeouts) })
   }
 
   async function end(): Promise<void> {
@@ -69,12 +75,12 @@ export function openPg({ url, timeouts, poolSize, onError = () => {} }: PgOption
 
   return makeDb({
     connect,
-    begin: (options) => beginSql(options, timeouts),
+    statementMs: timeouts.statementMs,
     close: () => (closing ??= end()),
   })
 }
 
-/** All of it in the transaction alone: behind PgBouncer the session is not ours. */
+/** All of it for the transaction alone: behind PgBouncer the session is not ours. */
 function beginSql(options: TransactionOptions, { statementMs, lockMs }: DbTimeouts): string {
   const { isolation = 'read committed', readOnly = false, statementTimeoutMs = statementMs } = options
   return [
@@ -83,12 +89,18 @@ function beginSql(options: TransactionOptions, { statementMs, lockMs }: DbTimeou
     `set local statement_timeout = ${statementTimeoutMs}`,
     `set local lock_timeout = ${lockMs}`,
     `set local idle_in_transaction_session_timeout = ${idleInTransactionMs}`,
+    // Each time anew: a pooler, or a name, may lead to another server from one transaction to the next.
+    'select pg_is_in_recovery() as is_standby',
   ].join('; ')
 }
 
-type Limits = { readonly hide: (text: string) => string; readonly deadlineMs: number }
+type Limits = {
+  readonly hide: (text: string) => string
+  readonly deadlineMs: number
+  readonly begin: string
+}
 
-function connectionOn(client: pg.PoolClient, { hide, deadlineMs }: Limits): Connection {
+function connectionOn(client: pg.PoolClient, { hide, deadlineMs, begin }: Limits): Connection {
   /** Why there is nothing left to ask. */
   let broken: ControlError | null = null
   const onBroken = (error: unknown) => {
@@ -108,6 +120,15 @@ function connectionOn(client: pg.PoolClient, { hide, deadlineMs }: Limits): Conn
   }
 
   return {
+    async begin() {
+      // Several statements have several results.
+      const results = (await ask(() => client.query(begin))) as unknown as readonly pg.QueryResult<Row>[]
+      if (results.at(-1)?.rows[0]?.['is_standby'] === false) return
+      throw (broken = databaseUnavailable(
+        'it is a standby, which may be behind, and nothing is decided on one: DATABASE_URL must lead to the primary',
+      ))
+    },
+
     query: <R extends Row>(text: string, values: readonly unknown[] = []) =>
       // `extended`: one statement only, and a plan for this once.
       ask(async () => {

@@ -44,13 +44,13 @@ export async function openPglite({ folder, timeouts }: PgliteOptions): Promise<D
   }
   void thread.started.then(noteStart, () => null)
 
-  async function connect({ statementTimeoutMs }: TransactionOptions): Promise<Connection> {
+  async function connect(options: TransactionOptions): Promise<Connection> {
     if (closing !== null) throw isClosed()
     if (!isStarted) await within(startMs, thread.started, () => databaseUnavailable('it is still starting'))
     const endTurn = await turns.take(timeouts.lockMs, isBusy)
-    return connectionOn(thread, statementTimeoutMs ?? timeouts.statementMs, (clean) => {
-      void afterTransaction(clean).finally(endTurn)
-    })
+    const release = (clean: boolean) => void afterTransaction(clean).finally(endTurn)
+    const deadlineMs = options.statementTimeoutMs ?? timeouts.statementMs
+    return connectionOn(thread, { deadlineMs, begin: beginSql(options), release })
   }
 
   async function afterTransaction(clean: boolean): Promise<void> {
@@ -86,7 +86,7 @@ export async function openPglite({ folder, timeouts }: PgliteOptions): Promise<D
     await within(timeouts.statementMs, thread.ask({ kind: 'close' }), isBusy)
   }
 
-  return makeDb({ connect, begin: beginSql, close: () => (closing ??= end()) })
+  return makeDb({ connect, statementMs: timeouts.statementMs, close: () => (closing ??= end()) })
 }
 
 function isBusy(): Error {
@@ -106,17 +106,23 @@ async function tell(thread: PgliteThread, sql: string): Promise<void> {
   await thread.ask({ kind: 'exec', sql })
 }
 
-function connectionOn(
-  thread: PgliteThread,
-  deadlineMs: number,
-  release: (clean: boolean) => void,
-): Connection {
+type Limits = {
+  readonly deadlineMs: number
+  readonly begin: string
+  readonly release: (clean: boolean) => void
+}
+
+function connectionOn(thread: PgliteThread, { deadlineMs, begin, release }: Limits): Connection {
   async function ask(question: Question): Promise<Row[]> {
     const late = () => databaseUnavailable(`it did not answer within ${deadlineMs} ms`)
     return rowsOf(await within(deadlineMs, thread.ask(question), late))
   }
 
   return {
+    async begin() {
+      await ask({ kind: 'exec', sql: begin })
+    },
+
     query: async <R extends Row>(sql: string, values: readonly unknown[] = []) =>
       (await ask({ kind: 'query', sql, values: values.map(toText) })) as R[],
 
