@@ -1,5 +1,5 @@
 import t from 'tap'
-import { makeKnownPins } from '../../src/routing/known-pins.ts'
+import { makeKnownPins, toRemembered } from '../../src/routing/known-pins.ts'
 import type { Pin } from '../../src/types.ts'
 
 const pinOf = (id: string, changed: Partial<Pin> = {}): Pin => ({
@@ -186,4 +186,33 @@ t.test('idle ones are forgotten; held ones and those with a touch to send are no
     ['idle', 'held', 'touched', 'young'].map((id) => known.get(id) !== undefined),
     [false, true, true, true],
   )
+})
+
+t.test('one that the store does not know of yet stays, also where there is no room', async (t) => {
+  const { known, remember } = setUp(2)
+  const hashed = known.addHashed(pinOf('hashed', { freshBy: null }), 0)
+  remember('a')
+  remember('b', {}, 10)
+  t.ok(known.get('hashed'))
+  t.notOk(known.get('a'))
+  t.equal(known.crowdedMs, 10)
+  known.forgetIdle(1000)
+  t.ok(known.get('hashed'))
+  known.confirmed(hashed)
+  known.forgetIdle(1000)
+  t.notOk(known.get('hashed'))
+})
+
+t.test('what the store is given back: as it was made, fresh only while no tunnel has opened', async (t) => {
+  const { known, remember } = setUp()
+  const own = remember('own')
+  const rest = { upstreamId: 'up-1', pinnedAtMs: 1000, hashed: false }
+  t.match(toRemembered(own), { ...rest, job: { id: 'own' }, freshBy: 'gw-1' })
+  known.useFirst(own, 0)
+  t.match(toRemembered(own), { freshBy: null })
+  known.follow(pinOf('theirs', { freshBy: 'gw-2' }), { now: 0 })
+  t.match(toRemembered(known.get('theirs')!), { ...rest, freshBy: 'gw-2' })
+  known.followTouch({ jobId: 'theirs', upstreamId: 'up-1', used: true }, 0)
+  t.match(toRemembered(known.get('theirs')!), { freshBy: null })
+  t.match(toRemembered(known.addHashed(pinOf('hashed', { freshBy: null }), 0)), { hashed: true })
 })

@@ -176,3 +176,44 @@ t.test('pins unused for their idle time are forgotten, held ones are not', async
   t.ok(idle.over)
   t.notOk(held.over)
 })
+
+t.test('the others are told of a pin in use four times per idle time, not with each touch', async (t) => {
+  const { known, calls, touches, remember, clock } = setUp()
+  const pin = remember('a')
+  for (let minute = 0; minute < 20; minute++) {
+    clock.advance(60_000)
+    known.use(pin, clock.now())
+    await touches.flush()
+  }
+  t.equal(calls.length, 20)
+  t.equal(calls.flat().filter(({ tell }) => tell).length, Math.floor(20 / 3))
+})
+
+t.test('what was not sent is told again', async (t) => {
+  const { known, calls, store, touches, remember, clock } = setUp()
+  const pin = remember('a')
+  clock.advance(200_000)
+  known.use(pin, clock.now())
+  store.answer = () => Promise.reject(new GatewayError('store_unavailable', { detail: 'away' }))
+  await t.rejects(touches.flush())
+  store.answer = allStand
+  await touches.flush()
+  await touches.flush()
+  t.same(
+    calls.map((call) => call.map(({ tell }) => tell)),
+    [[true], [true]],
+  )
+})
+
+t.test('first uses go ahead of the others, once', async (t) => {
+  const { known, calls, touches, remember, clock } = setUp()
+  known.use(remember('used-before'), clock.now())
+  known.useFirst(remember('first', 'gw-1'), clock.now())
+  await touches.flushFirst()
+  t.same(calls, [[{ jobId: 'first', upstreamId: 'up-1', used: true }]])
+  await touches.flushFirst()
+  t.equal(calls.length, 1, 'there is nothing to send')
+  await touches.flush()
+  t.match(calls[1], [{ jobId: 'used-before' }])
+  t.equal(calls.length, 2)
+})
