@@ -338,6 +338,8 @@ t.test('every test has its file at the same path', async (t) => {
     'test/run/',
     'test/fuzz/',
     'test/faults/',
+    'test/checker/',
+    'test/soak/',
     'test/run.ts',
   ]
   for (const test of tests.filter((test) => !apart.some((place) => isIn(test, place)))) {
