@@ -7,9 +7,10 @@ const steps = 5
 /**
  * @param ms         of time in which this process ran; its own stalls come on top
  * @param onExpired  called once, after all that had arrived by then was read; never after the cancel
+ * @param holds      false: a process that has nothing else to wait for may end
  * @returns cancels; harmless once expired
  */
-export function startDeadline(ms: number, onExpired: () => void): () => void {
+export function startDeadline(ms: number, onExpired: () => void, { holds = true } = {}): () => void {
   let timer: NodeJS.Timeout
   let immediate: NodeJS.Immediate | undefined
 
@@ -20,6 +21,7 @@ export function startDeadline(ms: number, onExpired: () => void): () => void {
       // Immediates run behind the sockets that can be read.
       else immediate = setImmediate(onExpired)
     }, ms / steps)
+    if (!holds) timer.unref()
   }
 
   wait(steps)

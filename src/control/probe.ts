@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import { isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { Client } from 'undici'
+import { startDeadline } from '../deadline.ts'
 import { egressIpIn } from './egress-ip.ts'
 import { askToConnect, ProbeProblem, problemWith, type Probed } from './probe-tunnel.ts'
 
@@ -88,10 +89,10 @@ export function makeProbe(parts: Parts): Probe {
     const stalls = watchStalls(now)
     const over = new AbortController()
     const giveUp = () => over.abort()
-    const timer = setTimeout(giveUp, timeoutMs)
+    const cancel = startDeadline(timeoutMs, giveUp)
     signal.addEventListener('abort', giveUp)
     const seen = await egressIpThrough(upstream, over.signal).catch(problemOf)
-    clearTimeout(timer)
+    cancel()
     signal.removeEventListener('abort', giveUp)
     const stoodStill = stalls.end()
     signal.throwIfAborted()

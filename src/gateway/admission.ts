@@ -14,6 +14,8 @@ export type AdmissionLimits = {
 export type Place = {
   /** A whole request head has come, or what never becomes one. */
   headIsWhole(): void
+  /** So many have come. */
+  readonly heads: number
   /** The connection is closed. */
   leave(): void
 }
@@ -42,7 +44,7 @@ export function makeAdmission(limits: AdmissionLimits) {
   }
 
   function takePlace(key: string, source: Source): Place {
-    let waits = true
+    let heads = 0
     let isHere = true
     connections += 1
     source.connections += 1
@@ -50,11 +52,14 @@ export function makeAdmission(limits: AdmissionLimits) {
     sources.set(key, source)
 
     function headIsWhole(): void {
-      if (waits) source.heads -= 1
-      waits = false
+      if (heads === 0) source.heads -= 1
+      heads += 1
     }
     return {
       headIsWhole,
+      get heads() {
+        return heads
+      },
       leave() {
         headIsWhole()
         if (!isHere) return

@@ -1,8 +1,9 @@
 // TCP to an upstream, our CONNECT, its answer: one tunnel through one upstream to one address.
 // Separate limits for the connect and for the answer, since they fail for different reasons: a connect is
-// the upstream's own, while Tinyproxy is silent for as long as its target is (design 4).
+// the upstream's own, while Tinyproxy is silent for as long as its target is (design 4). Our own lag is nobody's fault.
 
 import { connect, type Socket } from 'node:net'
+import { startDeadline } from '../deadline.ts'
 import { GatewayError } from '../errors.ts'
 import { formatTarget } from '../routing/target.ts'
 import type { Target, Upstream } from '../types.ts'
@@ -67,12 +68,12 @@ export function connectTcp(
       // A machine that is gone is noticed within 30 s: Node asks ten times more, a second apart.
       keepAliveInitialDelay: 20_000,
     })
-    const timer = setTimeout(() => fail(connectTimeout(upstream, connectTimeoutMs)), connectTimeoutMs)
+    const cancel = startDeadline(connectTimeoutMs, () => fail(connectTimeout(upstream, connectTimeoutMs)))
     const onError = (error: NodeJS.ErrnoException) => fail(connectFailure(upstream, error))
     const onAbort = () => fail(signal.reason)
 
     function settle(): void {
-      clearTimeout(timer)
+      cancel()
       signal.removeEventListener('abort', onAbort)
       socket.off('error', onError)
     }
@@ -100,12 +101,12 @@ function readReply(
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const reader = makeConnectReplyReader()
-    const timer = setTimeout(() => fail(replyTimeout(upstream, replyTimeoutMs)), replyTimeoutMs)
+    const cancel = startDeadline(replyTimeoutMs, () => fail(replyTimeout(upstream, replyTimeoutMs)))
     const onAbort = () => fail(signal.reason)
     const onClosed = () => fail(closedEarly(upstream))
 
     function settle(): void {
-      clearTimeout(timer)
+      cancel()
       signal.removeEventListener('abort', onAbort)
       socket.off('data', onData).off('end', onClosed).off('close', onClosed).off('error', onClosed)
       socket.on('error', ignore)

@@ -2,6 +2,7 @@
 // GET /v1/job (which upstream, which IP), DELETE /v1/job (release), POST /v1/job/report.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { startDeadline } from '../deadline.ts'
 import { GatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { presentJob } from '../routing/present-job.ts'
@@ -111,14 +112,14 @@ function unknownRoute(): GatewayError {
 async function within(timeoutMs: number, body: Promise<string>): Promise<string> {
   // Who was told so is cut off then, and its body breaks off.
   body.catch(() => undefined)
-  let timer: NodeJS.Timeout | undefined
+  let cancel = () => {}
   const tooSlow = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(bodyTooSlow(timeoutMs)), timeoutMs)
+    cancel = startDeadline(timeoutMs, () => reject(bodyTooSlow(timeoutMs)))
   })
   try {
     return await Promise.race([body, tooSlow])
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 

@@ -157,7 +157,7 @@ export function makeOpenTunnel(parts: Parts): OpenTunnel {
         return await dial(upstream, address, { ...limits, replyTimeoutMs, credentials, signal })
       } catch (error) {
         const isLast = index + 1 >= Math.min(addresses.length, maxAddresses)
-        if (isLast || !isGatewayError(error, 'target_failed')) throw error
+        if (isLast || now() >= untilMs || !isGatewayError(error, 'target_failed')) throw error
       }
     }
     throw new Error('a target without addresses')

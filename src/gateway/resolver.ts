@@ -2,6 +2,7 @@
 // is never kept, so one lost packet cannot poison a name. What is checked is what is dialled: nobody asks again between.
 
 import { isIP } from 'node:net'
+import { startDeadline } from '../deadline.ts'
 import { GatewayError } from '../errors.ts'
 
 export type Address = { readonly address: string; readonly ttlMs: number }
@@ -113,7 +114,7 @@ type Within = { readonly timeoutMs: number; readonly limit: AbortController; rea
 
 async function within(host: string, { timeoutMs, limit, lookup }: Within): Promise<readonly Address[]> {
   // Not AbortSignal.timeout, which would keep all of a finished look-up for the rest of its time.
-  const timer = setTimeout(() => limit.abort(), timeoutMs).unref()
+  const cancel = startDeadline(timeoutMs, () => limit.abort(), { holds: false })
   const timedOut = new Promise<never>((_, reject) => {
     limit.signal.addEventListener('abort', () => reject(tooSlow(host, timeoutMs)), { once: true })
   })
@@ -123,7 +124,7 @@ async function within(host: string, { timeoutMs, limit, lookup }: Within): Promi
     if (error instanceof GatewayError) throw error
     throw translate(host, timeoutMs, error as NodeJS.ErrnoException)
   } finally {
-    clearTimeout(timer)
+    cancel()
   }
 }
 

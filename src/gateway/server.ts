@@ -107,7 +107,13 @@ export function makeGatewayServer({
     const refuse = () => refuseResponse(req, res, error, story.refusedUnread(error))
     turns.take(req, res, refuse, refuse)
   })
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => onClientError(error, socket as Socket))
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    const refuse = () => onClientError(error, socket as Socket)
+    if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') unlessHeadIsThere(socket as Socket, refuse)
+    else refuse()
+  })
+  // Idle for too long between two requests.
+  server.on('timeout', (socket: Socket) => unlessHeadIsThere(socket, () => socket.destroy()))
 
   /** @param answers  false where the other side would not understand us (TLS) @returns whether it may go on */
   function takeIn(socket: Socket, { answers = true } = {}): boolean {
@@ -171,6 +177,14 @@ export function makeGatewayServer({
     if (place) place.headIsWhole()
     else socket.resume()
     return place !== undefined
+  }
+
+  /** After a stall of ours timers run before sockets are read, so a head that came in time may be unread. */
+  function unlessHeadIsThere(socket: Socket, late: () => void): void {
+    const heads = places.get(socket)?.heads
+    setImmediate(() => {
+      if (!socket.destroyed && places.get(socket)?.heads === heads) late()
+    })
   }
 
   function hand(road: SocketRoad, req: IncomingMessage, socket: Socket, head: Buffer): void {

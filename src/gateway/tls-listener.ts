@@ -8,6 +8,7 @@ import type { ServerOptions } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { startDeadline } from '../deadline.ts'
 import { GatewayError } from '../errors.ts'
 import { errorBytes } from './reply.ts'
 import { carriedBy } from './reset.ts'
@@ -32,6 +33,8 @@ const plainHttp = new Set(['ERR_SSL_HTTP_REQUEST', 'ERR_SSL_HTTPS_PROXY_REQUEST'
 /** OpenSSL waits for the head of a record, whatever its beginning is; a SOCKS greeting is shorter. TLS clients send it whole. */
 const recordHeadBytes = 5
 const recordHeadMs = 800
+/** The longest that node:timers know. */
+const noTimeoutMs = 2 ** 31 - 1
 
 /** It needs its certificate (`setSecureContext`) before it listens. */
 export function makeTlsListener({
@@ -43,13 +46,14 @@ export function makeTlsListener({
   failed,
 }: Parts): Server {
   /** In their handshake. Node tells only the TLS socket when it is done; both have the other side's address and port. */
-  const inHandshake = new Map<string, Socket>()
+  const inHandshake = new Map<string, { readonly tcp: Socket; readonly cancel: () => void }>()
   const known = new WeakSet<Socket>()
   const server = createServer({
     ...http,
     // Who ends in the handshake has left, and would be waited for otherwise.
     allowHalfOpen: false,
-    handshakeTimeout: handshakeMs,
+    // Ours is for all of it, and counts no lag of ours; this one begins anew with each byte.
+    handshakeTimeout: noTimeoutMs,
     requestCert: clientCertificates,
     rejectUnauthorized: clientCertificates,
   })
@@ -57,16 +61,21 @@ export function makeTlsListener({
   server.on('connection', (tcp: Socket) => {
     const name = nameOf(tcp)
     if (!takeIn(tcp)) return
-    inHandshake.set(name, tcp)
-    const timer = setTimeout(() => {
-      if (tcp.bytesRead === 0 || tcp.bytesRead >= recordHeadBytes) return
+    const giveUp = () => {
       failed(tcp)
       tcp.destroy()
-    }, recordHeadMs)
-    timer.unref()
+    }
+    const limits = [
+      startDeadline(handshakeMs, giveUp),
+      startDeadline(recordHeadMs, () => {
+        if (tcp.bytesRead > 0 && tcp.bytesRead < recordHeadBytes) giveUp()
+      }),
+    ]
+    const cancel = () => limits.forEach((cancelOne) => cancelOne())
+    inHandshake.set(name, { tcp, cancel })
     tcp.once('close', () => {
-      clearTimeout(timer)
-      if (inHandshake.get(name) === tcp) inHandshake.delete(name)
+      cancel()
+      if (inHandshake.get(name)?.tcp === tcp) inHandshake.delete(name)
     })
   })
 
@@ -79,9 +88,10 @@ export function makeTlsListener({
     // A record that cannot be read is an error that does not close the socket by itself.
     socket.on('error', () => socket.destroy())
     const name = nameOf(socket)
-    const tcp = inHandshake.get(name)
+    const { tcp, cancel } = inHandshake.get(name) ?? {}
     // Gone already: then it has no address either.
     if (tcp === undefined) return void socket.destroy()
+    cancel?.()
     inHandshake.delete(name)
     carriedBy(socket, tcp)
     secured(socket, tcp)
@@ -91,7 +101,7 @@ export function makeTlsListener({
     // Node says the same of who leaves and of who showed a certificate that is not good enough.
     if (error.code === 'ECONNRESET' && !socket.authorizationError) return void socket.destroy()
     const requestId = failed(socket)
-    if (plainHttp.has(error.code ?? '')) inHandshake.get(nameOf(socket))?.write(speakTls(requestId))
+    if (plainHttp.has(error.code ?? '')) inHandshake.get(nameOf(socket))?.tcp.write(speakTls(requestId))
     socket.destroy()
   })
 

@@ -28,7 +28,8 @@ export function makeTunnels(parts: {
   const { idleMs, maxLifeMs, now } = parts
   const open = new Map<OpenTunnel, Watched>()
   const waiting = new Set<() => void>()
-  const timer = setInterval(sweep, Math.min(5000, Math.max(20, idleMs / 10)))
+  // After a stall timers run before sockets are read: bytes that are there already have moved.
+  const timer = setInterval(() => setImmediate(sweep), Math.min(5000, Math.max(20, idleMs / 10)))
   timer.unref()
 
   function sweep(): void {

@@ -7,6 +7,7 @@
 
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { startDeadline } from '../deadline.ts'
 import { GatewayError } from '../errors.ts'
 import type { Identity } from '../routing/job.ts'
 import { holdEarly, type Early } from './early.ts'
@@ -63,10 +64,7 @@ export function makeUpgrade({ story, readIdentity, earlyBytes, limits, via }: Pa
     const plain = watchExchange(tunnel.socket)
     const outgoing = sendUpgrade(req, tunnel.socket, request, { path, via })
     try {
-      const answer = await firstAnswer(
-        outgoing,
-        AbortSignal.any([signal, AbortSignal.timeout(limits.replyTimeoutMs)]),
-      )
+      const answer = await firstAnswer(outgoing, { signal, timeoutMs: limits.replyTimeoutMs })
       const fault =
         answer.socket === null
           ? answerFault(answer.message)
@@ -133,15 +131,23 @@ function asksForWebSocket(req: IncomingMessage): boolean {
 
 type Answer = { readonly message: IncomingMessage; readonly socket: Socket | null; readonly head: Buffer }
 
-function firstAnswer(outgoing: ClientRequest, signal: AbortSignal): Promise<Answer> {
+function firstAnswer(
+  outgoing: ClientRequest,
+  { signal, timeoutMs }: { readonly signal: AbortSignal; readonly timeoutMs: number },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const onAbort = () => outgoing.destroy(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
+    const cancel = startDeadline(timeoutMs, () => outgoing.destroy(answerTooLate()))
     const settle = (answer: Answer) => {
+      cancel()
       signal.removeEventListener('abort', onAbort)
       resolve(answer)
     }
-    outgoing.on('error', reject)
+    outgoing.on('error', (error) => {
+      cancel()
+      reject(error)
+    })
     outgoing.once('upgrade', (message, socket, head) => settle({ message, socket: socket as Socket, head }))
     outgoing.once('response', (message) => settle({ message, socket: null, head: Buffer.alloc(0) }))
   })
@@ -167,12 +173,9 @@ function pipeAnswer(message: IncomingMessage, client: Socket): void {
 
 function brokenUpgrade(cause: unknown): GatewayError {
   if (cause instanceof GatewayError) return cause
-  const timedOut = cause instanceof Error && cause.name === 'TimeoutError'
-  if (timedOut)
-    return new GatewayError(
-      'upstream_timeout',
-      { detail: 'The target did not answer the upgrade in time.' },
-      { cause },
-    )
   return brokenAnswer(cause)
+}
+
+function answerTooLate(): GatewayError {
+  return new GatewayError('upstream_timeout', { detail: 'The target did not answer the upgrade in time.' })
 }

@@ -93,3 +93,11 @@ t.test('limits that change hold for who comes; who is in stays', async (t) => {
   for (const place of places) place.leave()
   t.equal(admission.connections, 0)
 })
+
+t.test('it tells how many heads of a connection have come', async (t) => {
+  const place = enter(makeAdmission(roomy))
+  t.equal(place.heads, 0)
+  place.headIsWhole()
+  place.headIsWhole()
+  t.equal(place.heads, 2)
+})

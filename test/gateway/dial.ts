@@ -17,6 +17,7 @@ import {
   stayingSilent,
   type Script,
 } from '../fixtures/scripted-upstream.ts'
+import { stall } from '../fixtures/stall.ts'
 import { makeUpstream } from '../fixtures/upstream.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -302,4 +303,27 @@ t.test('a reset behind the reply is heard by whoever reads the socket, and ends 
   socket.resume()
   await closed
   t.match(socket.errored, { code: 'ECONNRESET' })
+})
+
+// Fault 40: timers run before sockets are read, so an answer that is there looks as if it were missing.
+t.test('our own lag is no fault of the upstream', async (t) => {
+  t.test('that took the connection while we stood still', async (t) => {
+    const { open } = await setUp(t, establishing())
+    const opened = open({ connectTimeoutMs: 50 })
+    stall(300)
+    await t.resolves(opened)
+  })
+
+  t.test('that answered while we stood still', async (t) => {
+    const { open } = await setUp(t, ({ socket }) => {
+      socket.write(established)
+      stall(300)
+    })
+    await t.resolves(open({ replyTimeoutMs: 50 }))
+  })
+
+  t.test('and one that is silent is given up all the same', async (t) => {
+    const { open } = await setUp(t, () => stall(300))
+    await t.rejects(open({ replyTimeoutMs: 50 }), { code: 'upstream_timeout' })
+  })
 })

@@ -1,6 +1,9 @@
+import { once } from 'node:events'
 import t from 'tap'
 import { makeResolver, type Address, type Lookup } from '../../src/gateway/resolver.ts'
 import { makeFakeClock } from '../fixtures/clock.ts'
+import { socketPair } from '../fixtures/socket-pair.ts'
+import { stall } from '../fixtures/stall.ts'
 
 function setUp(lookup: Lookup, timeoutMs = 60_000) {
   const clock = makeFakeClock()
@@ -181,4 +184,17 @@ t.test('a look-up that takes too long is given up, and told so', async (t) => {
   t.ok(signal?.aborted)
   await t.rejects(resolver.resolve('example.com'), { code: 'target_timeout' })
   t.equal(asked.length, 2, 'not kept')
+})
+
+t.test('an answer that came while this process stood still is not missing (fault 40)', async (t) => {
+  const { near, far, close } = await socketPair()
+  t.teardown(close)
+  const { resolver } = setUp(async () => {
+    await once(near.resume(), 'data')
+    return one(5000)
+  }, 50)
+  const resolved = resolver.resolve('example.com')
+  far.write('an answer')
+  stall(300)
+  t.same(await resolved, ['192.0.2.1'])
 })
