@@ -92,6 +92,8 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     'src/lane.ts',
     'src/loop.ts',
     'src/presence.ts',
+    // Probes are not bad for our own lag.
+    'src/deadline.ts',
     // What a change of the rules does to lanes and pins is decided there.
     'src/routing/restrictions.ts',
     // Its typed errors.
