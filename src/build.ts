@@ -10,7 +10,7 @@ import { makeProbe } from './control/probe.ts'
 import { isGatewayError } from './errors.ts'
 import type { Events } from './events.ts'
 import { makeDnsLookup } from './gateway/dns-lookup.ts'
-import { makeGateway, type Gateway } from './gateway/gateway.ts'
+import { makeGateway, type Gateway, type GatewaySettings } from './gateway/gateway.ts'
 import { ownHeap } from './gateway/heap-guard.ts'
 import { seenByOthers } from './gateway/heartbeat.ts'
 import { makeResolver } from './gateway/resolver.ts'
@@ -19,6 +19,7 @@ import { makeLocalProvider } from './provider/local.ts'
 import { makeMeasuredProvider } from './provider/measured.ts'
 import type { Provider } from './provider/provider.ts'
 import { makeStaticProvider } from './provider/static.ts'
+import type { Live } from './reload.ts'
 import { makeTargetGuard } from './routing/target-guard.ts'
 import { storeLimits } from './store/limits.ts'
 import { openRecordStore, openTrafficStore } from './store/open.ts'
@@ -58,11 +59,12 @@ export function openStore(config: Config): Promise<TrafficStore> {
 }
 
 export function buildGateway(
-  config: Config,
+  live: Live,
   store: TrafficStore,
   events: Events,
   listeners: readonly Target[],
 ): Gateway {
+  const { config } = live
   return makeGateway({
     gatewayId: processName(),
     store,
@@ -76,88 +78,89 @@ export function buildGateway(
           }),
     makeGuard: (fleet, gateways) =>
       makeTargetGuard({
-        ports: config['targets.ports'],
-        deny: config['targets.deny'],
-        allowPrivate: config['targets.allowPrivate'],
+        get ports() {
+          return live.config['targets.ports']
+        },
+        get deny() {
+          return live.config['targets.deny']
+        },
+        get allowPrivate() {
+          return live.config['targets.allowPrivate']
+        },
         ownListeners: () => listeners,
         localAddresses,
         gateways,
         fleet,
       }),
     listeners: () => seenByOthers(listeners, localAddresses()),
-    credentialsOf: credentialsOf(config),
+    credentialsOf: credentialsOf(live),
     events,
     heap: ownHeap(),
     now,
     wallClock: Date.now,
-    settings: {
-      tokens: config['gateway.tokens'],
-      tokenKeys: config['gateway.tokenKeys'],
-      allowSources: config['gateway.allowSources'],
-      maxTunnels: config['gateway.maxTunnels'],
-      tunnelsPerJob: config['gateway.tunnelsPerJob'],
-      tunnelsPerToken: config['gateway.tunnelsPerToken'],
-      maxConnections: config['gateway.maxConnections'],
-      maxLagMs: config['gateway.maxLagMs'],
-      maxHeapPercent: config['gateway.maxHeapPercent'],
-      connectionsPerSource: config['gateway.connectionsPerSource'],
-      headsPerSource: config['gateway.headsPerSource'],
-      tls: tlsFiles(config),
-      via: config['gateway.via'],
-      headTimeoutMs: config['gateway.headTimeoutMs'],
-      headBytes: config['gateway.headBytes'],
-      headLines: config['gateway.headLines'],
-      keepAliveMs: config['gateway.keepAliveMs'],
-      stopGraceMs: config['gateway.stopGraceMs'],
-      earlyBytes: config['tunnels.earlyBytes'],
-      tunnelIdleMs: config['tunnels.idleMs'],
-      tunnelMaxLifeMs: config['tunnels.maxLifeMs'],
-      connectTimeoutMs: config['upstreams.connectTimeoutMs'],
-      replyTimeoutMs: config['upstreams.replyTimeoutMs'],
-      tunnelsPerUpstream: config['upstreams.maxTunnels'],
-      failedConnects: config['upstreams.failedConnects'],
-      refuseMs: config['upstreams.refuseMs'],
-      knownPins: config['pins.known'],
-      flexTypes: config['pins.flexTypes'],
-      storeDown: config['redis.down'],
-      storeDownByType: config['redis.downByType'],
-      life: lifeOf(config),
-    },
+    settings: live.table(gatewaySettings),
   })
 }
 
-export function buildControl(
-  config: Config,
-  store: TrafficStore,
-  records: RecordStore,
-  events: Events,
-): Control {
-  const probes = {
-    everyMs: config['probes.everyMs'],
-    good: config['probes.good'],
-    bad: config['probes.bad'],
-    ejectMs: config['probes.ejectMs'],
-    ejectMaxMs: config['probes.ejectMaxMs'],
+function gatewaySettings(config: Config): GatewaySettings {
+  return {
+    tokens: config['gateway.tokens'],
+    tokenKeys: config['gateway.tokenKeys'],
+    allowSources: config['gateway.allowSources'],
+    maxTunnels: config['gateway.maxTunnels'],
+    tunnelsPerJob: config['gateway.tunnelsPerJob'],
+    tunnelsPerToken: config['gateway.tunnelsPerToken'],
+    maxConnections: config['gateway.maxConnections'],
+    maxLagMs: config['gateway.maxLagMs'],
+    maxHeapPercent: config['gateway.maxHeapPercent'],
+    connectionsPerSource: config['gateway.connectionsPerSource'],
+    headsPerSource: config['gateway.headsPerSource'],
+    tls: tlsFiles(config),
+    via: config['gateway.via'],
+    headTimeoutMs: config['gateway.headTimeoutMs'],
+    headBytes: config['gateway.headBytes'],
+    headLines: config['gateway.headLines'],
+    keepAliveMs: config['gateway.keepAliveMs'],
+    stopGraceMs: config['gateway.stopGraceMs'],
+    earlyBytes: config['tunnels.earlyBytes'],
+    tunnelIdleMs: config['tunnels.idleMs'],
+    tunnelMaxLifeMs: config['tunnels.maxLifeMs'],
+    connectTimeoutMs: config['upstreams.connectTimeoutMs'],
+    replyTimeoutMs: config['upstreams.replyTimeoutMs'],
+    tunnelsPerUpstream: config['upstreams.maxTunnels'],
+    failedConnects: config['upstreams.failedConnects'],
+    refuseMs: config['upstreams.refuseMs'],
+    knownPins: config['pins.known'],
+    flexTypes: config['pins.flexTypes'],
+    storeDown: config['redis.down'],
+    storeDownByType: config['redis.downByType'],
+    life: lifeOf(config),
   }
+}
+
+export function buildControl(live: Live, store: TrafficStore, records: RecordStore, events: Events): Control {
+  const [probes, sync] = [live.table(probeSettings), live.table(syncSettings)]
   return makeControl({
-    provider: makeMeasuredProvider(openProvider(config), { events, now }),
-    settings: {
+    provider: makeMeasuredProvider(openProvider(live), { events, now }),
+    settings: live.table((config) => ({
       wanted: wantedSize(config),
       launchMs: config['launches.timeoutMs'],
       drainMs: config['drains.deadlineMs'],
       silentMs: config['drains.silentMs'],
       probes,
-      sync: {
-        everyMs: config['sync.everyMs'],
-        absences: config['sync.absences'],
-        graceMs: config['sync.graceMs'],
-      },
+      sync,
+    })),
+    get restrictions() {
+      return live.config.restrictions
     },
-    restrictions: config.restrictions,
     probe: makeProbe({
-      url: config['probes.url'],
-      timeoutMs: config['probes.timeoutMs'],
-      credentialsOf: credentialsOf(config),
+      get url() {
+        return live.config['probes.url']
+      },
+      get timeoutMs() {
+        return live.config['probes.timeoutMs']
+      },
+      credentialsOf: credentialsOf(live),
       now,
     }),
     store,
@@ -169,6 +172,24 @@ export function buildControl(
     now,
     wallClock: Date.now,
   })
+}
+
+function probeSettings(config: Config) {
+  return {
+    everyMs: config['probes.everyMs'],
+    good: config['probes.good'],
+    bad: config['probes.bad'],
+    ejectMs: config['probes.ejectMs'],
+    ejectMaxMs: config['probes.ejectMaxMs'],
+  }
+}
+
+function syncSettings(config: Config) {
+  return {
+    everyMs: config['sync.everyMs'],
+    absences: config['sync.absences'],
+    graceMs: config['sync.graceMs'],
+  }
 }
 
 function tlsFiles(config: Config) {
@@ -188,9 +209,9 @@ function processName(): string {
   return `${hostname().slice(0, 40)}-${randomBytes(4).toString('hex')}`
 }
 
-function credentialsOf({ credentials }: Config) {
+function credentialsOf(live: Live) {
   return (upstream: Pick<Upstream, 'credentials'>) =>
-    upstream.credentials === null ? null : (credentials[upstream.credentials] ?? null)
+    upstream.credentials === null ? null : (live.config.credentials[upstream.credentials] ?? null)
 }
 
 type Running = {
@@ -200,14 +221,20 @@ type Running = {
   readonly events: Events
 }
 
-export function controlPartsOf(config: Config, { control, store, records, events }: Running): ControlParts {
+export function controlPartsOf(live: Live, { control, store, records, events }: Running): ControlParts {
   return {
     records,
     upstreams: control.upstreams,
     restrictions: control.restrictions,
     fleet: control.fleet,
     sync: control.sync,
-    tokens: { keys: config['gateway.tokenKeys'], events, now: Date.now },
+    tokens: {
+      get keys() {
+        return live.config['gateway.tokenKeys']
+      },
+      events,
+      now: Date.now,
+    },
     snapshot: () => store.snapshots.read(),
     load: () => control.load().catch(nullWhereAway),
   }
@@ -218,8 +245,9 @@ function nullWhereAway(error: unknown): null {
   throw error
 }
 
-function openProvider(config: Config): Provider {
-  if (config.provider === 'static') return makeStaticProvider(() => config['static.upstreams'])
+function openProvider(live: Live): Provider {
+  const { config } = live
+  if (config.provider === 'static') return makeStaticProvider(() => live.config['static.upstreams'])
   if (config.provider === 'gce') return openGceProvider(config)
   return makeLocalProvider({
     dataDir: config.dataDir,

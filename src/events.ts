@@ -155,6 +155,12 @@ export type Facts = {
   /** Of the memory that JavaScript may use more is in use than gateway.maxHeapPercent, or no more. */
   memory_short: [{ readonly percent: number }]
   memory_found: []
+  /** The configuration was read again, and these settings are others now: by name only. */
+  config_reloaded: [{ readonly settings: readonly string[] }]
+  /** These differ too, and stay as they are until a restart. */
+  config_held_back: [{ readonly settings: readonly string[] }]
+  /** It was read again, and cannot be used: the old one stays whole. */
+  config_reload_failed: [{ readonly problems: readonly string[] }]
   database_lost: [{ readonly detail: string }]
   database_found: []
   store_lost: [{ readonly detail: string }]

@@ -89,6 +89,10 @@ export function logFacts(events: Events, log: Log): void {
     process_late: (fact) => log.warn(fact, 'this process comes to its work too late'),
     memory_short: (fact) => log.error(fact, 'memory is short: new requests get 503, open tunnels go on'),
     memory_found: () => log.info('memory is found again'),
+    config_reloaded: (fact) => log.info(fact, 'configuration reloaded; it changes these settings'),
+    config_held_back: (fact) => log.warn(fact, 'these settings need a restart: the old ones stay until then'),
+    config_reload_failed: (fact) =>
+      log.error(fact, 'the configuration cannot be used: the old one stays as it is'),
     database_lost: (fact) =>
       log.error(fact, 'the database does not answer: traffic goes on, the fleet cannot be changed'),
     database_found: () => log.info('the database answers again'),

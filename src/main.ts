@@ -18,6 +18,7 @@ import type { Gateway } from './gateway/gateway.ts'
 import { isLoopback } from './ip-range.ts'
 import { logFacts, makeLog, type Log } from './log.ts'
 import { exposeReadings, makeMetrics } from './metrics.ts'
+import { makeLive, makeReload } from './reload.ts'
 import type { RecordStore } from './store/records.ts'
 import type { TrafficStore } from './store/store.ts'
 import type { Target } from './types.ts'
@@ -29,8 +30,10 @@ export type Lanekeeper = {
   readonly notice: string | null
   /** Resolves when a job that comes now would be served. */
   readonly ready: Promise<void>
-  /** @param deadline  when it aborts, tunnels still open are reset */
-  stop(deadline: AbortSignal): Promise<void>
+  /** Takes in another configuration, as far as that needs no restart. Where anything is wrong with it, nothing; never throws. */
+  reload(read: () => Config): void
+  /** @param atOnce  when it aborts, or the time of `gateway.stopDeadlineMs` is over, tunnels still open are reset */
+  stop(atOnce: AbortSignal): Promise<void>
 }
 
 /**
@@ -38,12 +41,9 @@ export type Lanekeeper = {
  * @throws the listen error of a port, such as EADDRINUSE; Error where the limit of open files is too low
  */
 export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
-  if (config.role !== 'control')
-    checkOpenFiles(openFilesLimit(), {
-      maxConnections: config['gateway.maxConnections'],
-      maxTunnels: config['gateway.maxTunnels'],
-    })
+  checkFiles(config)
   const events = makeEvents()
+  const live = makeLive(config)
   const log = makeLog(config['log.level'])
   logFacts(events, log)
   const metrics = makeMetrics(events)
@@ -55,17 +55,21 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
     const store = await openStore(config)
     undo.push(() => store.close())
     const listeners: Target[] = []
-    const gateway = config.role === 'control' ? null : buildGateway(config, store, events, listeners)
-    const control = records && buildControl(config, store, records, events)
+    const gateway = config.role === 'control' ? null : buildGateway(live, store, events, listeners)
+    const control = records && buildControl(live, store, records, events)
     if (gateway) exposeReadings(metrics, readingsOf(gateway))
     const missing = () => whatIsMissing(gateway, control)
     const admin = makeAdminServer({
-      token: config['admin.token'],
-      readToken: config['admin.readToken'],
+      get token() {
+        return live.config['admin.token']
+      },
+      get readToken() {
+        return live.config['admin.readToken']
+      },
       metrics,
       health: { missing },
       jobs: jobsOf(store, gateway, control, events),
-      control: control && controlPartsOf(config, { control, store, records, events }),
+      control: control && controlPartsOf(live, { control, store, records, events }),
       failed: (error) => log.error({ err: error }, 'the admin API met an error of its own'),
     })
 
@@ -88,12 +92,33 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
           ? `gateway takes ${gateway.sources}`
           : null,
       ready: ready.then(() => untilReady(gateway, missing)),
-      stop: (deadline) => stop({ gateway, control, admin, store, records, log, ready }, deadline),
+      reload: makeReload({
+        live,
+        check: checkFiles,
+        taken() {
+          log.level = live.config['log.level']
+          control?.reload()
+        },
+        events,
+      }),
+      stop(atOnce) {
+        const deadline = AbortSignal.any([atOnce, AbortSignal.timeout(live.config['gateway.stopDeadlineMs'])])
+        return stop({ gateway, control, admin, store, records, log, ready }, deadline)
+      },
     }
   } catch (error) {
     for (const step of undo.reverse()) await step().catch(() => undefined)
     throw error
   }
+}
+
+/** @throws Error that says what to do, where a process may not have as many files open as its limits promise */
+function checkFiles(config: Config): void {
+  if (config.role === 'control') return
+  checkOpenFiles(openFilesLimit(), {
+    maxConnections: config['gateway.maxConnections'],
+    maxTunnels: config['gateway.maxTunnels'],
+  })
 }
 
 type Running = {

@@ -76,6 +76,9 @@ export function makeMetrics(events: Events): Registry {
     buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
     registers,
   })
+  const reloads = counter('config_reloads_total', 'Configurations that were read again, by outcome', [
+    'outcome',
+  ])
   const setup = new Histogram({
     name: 'lanekeeper_tunnel_setup_seconds',
     help: 'From the request head to the answer that the tunnel stands',
@@ -115,6 +118,8 @@ export function makeMetrics(events: Events): Registry {
     syncs.inc({ outcome })
     corrections.inc(corrected)
   })
+  events.on('config_reloaded', () => reloads.inc({ outcome: 'taken' }))
+  events.on('config_reload_failed', () => reloads.inc({ outcome: 'refused' }))
   events.on('provider_called', ({ verb, outcome, ms }) => providerCalls.observe({ verb, outcome }, ms / 1000))
   return registry
 }

@@ -65,6 +65,8 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
   'src/config-checks.ts': ['src/types.ts', 'src/ip-range.ts', 'src/target-pattern.ts', 'src/redis-url.ts'],
   // A list of upstreams is a setting, and reads the same there and in the provider.
   'src/config.ts': ['src/config-checks.ts', 'src/ip-range.ts', 'src/provider/static.ts'],
+  // What a running program takes in of another configuration, and the fact that tells of it.
+  'src/reload.ts': ['src/config.ts', 'src/events.ts'],
   'src/routing/': [
     'src/types.ts',
     'src/errors.ts',

@@ -152,3 +152,17 @@ t.test('every fact has a line', (t) => {
   t.match(lines.at(-1), { err: { message: 'what failed' } })
   t.end()
 })
+
+t.test('a reload: what is new, and by name only; what waits; what is wrong', (t) => {
+  const { events, lines } = setUp()
+  events.emit('config_reloaded', { settings: ['gateway.tokens'] })
+  events.emit('config_held_back', { settings: ['fleet'] })
+  events.emit('config_reload_failed', { problems: ['one', 'two'] })
+  t.match(lines, [
+    { level: 30, msg: /configuration reloaded/, settings: ['gateway.tokens'] },
+    { level: 40, msg: /need a restart/, settings: ['fleet'] },
+    { level: 50, msg: /the old one stays/, problems: ['one', 'two'] },
+  ])
+  t.equal(lines.length, 3)
+  t.end()
+})

@@ -116,3 +116,16 @@ t.test('readings are taken when somebody asks', async (t) => {
   tunnels.clear()
   t.notMatch((await lines(registry)).join('\n'), 'up-1', 'an upstream without tunnels is not kept')
 })
+
+t.test('reloads are counted by outcome', async (t) => {
+  const events = makeEvents()
+  const registry = makeMetrics(events)
+  events.emit('config_reloaded', { settings: [] })
+  events.emit('config_reload_failed', { problems: ['one'] })
+  events.emit('config_reload_failed', { problems: ['one'] })
+  const counted = (await lines(registry)).filter((line) => line.includes('config_reloads'))
+  t.same(counted, [
+    'lanekeeper_config_reloads_total{outcome="taken"} 1',
+    'lanekeeper_config_reloads_total{outcome="refused"} 2',
+  ])
+})

@@ -119,7 +119,7 @@ export type Load = {
 
 /** What tokens for one job are made with. */
 export type TokenParts = {
-  /** The first one signs; without any, none can be made. */
+  /** The first one signs; without any, none can be made. Read at each use: a reload may change them. */
   readonly keys: readonly TokenKey[]
   readonly events: Events
   /** Milliseconds since 1970. */

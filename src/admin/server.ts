@@ -32,6 +32,7 @@ import { addUpstreamVerbs } from './routes/upstream-verbs.ts'
 import { addUpstreams } from './routes/upstreams.ts'
 import { validationError } from './validation-message.ts'
 
+/** The tokens are read at each request: a reload may change them. */
 type Parts = AdminTokens & {
   readonly metrics: Registry
   readonly health: Health
@@ -51,8 +52,8 @@ const maxConnections = 50
 
 export type AdminServer = ReturnType<typeof makeAdminServer>
 
-export function makeAdminServer({ token, readToken, metrics, health, jobs, control, failed }: Parts) {
-  const rights = { token, readToken }
+export function makeAdminServer(parts: Parts) {
+  const { metrics, health, jobs, control, failed } = parts
   const sendError = (reply: FastifyReply, error: unknown) => {
     const { problem, retryAfterS } = refusalOf(error)
     if (problem.status === 500) failed?.(error)
@@ -82,7 +83,7 @@ export function makeAdminServer({ token, readToken, metrics, health, jobs, contr
   app.addHook('onRequest', async (request, reply) => {
     // The route that was found, not what was written: `/%761/jobs/a` and `http://h/v1/jobs/a` lead there too.
     const path = request.routeOptions.url ?? request.url
-    const refusal = path.startsWith('/v1/') ? refusalFor(request, rights) : null
+    const refusal = path.startsWith('/v1/') ? refusalFor(request, parts) : null
     if (refusal === null) return
     if (refusal.status === 401) reply.header('www-authenticate', 'Bearer')
     return sendProblem(reply, refusal)

@@ -51,6 +51,9 @@ function giveUp() {
   process.exit(1)
 }
 
+// A reload that is asked for before `start` listens has nothing to do yet, and must not end us.
+if (process.argv[2] === 'start') process.on('SIGHUP', () => {})
+
 const bundled = bundledNode()
 if (runsTypeScript(process.versions.node)) import(pathToFileURL(main).href)
 else if (bundled) runWith(bundled)

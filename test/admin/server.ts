@@ -282,6 +282,30 @@ t.test('without a token, no other machine is told of jobs, by a gateway alone ne
   }
 })
 
+t.test('its tokens may be others from one request to the next', async (t) => {
+  const tokens = { token: 'old' as string | null, readToken: null as string | null }
+  const { app } = makeAdminServer({
+    get token() {
+      return tokens.token
+    },
+    get readToken() {
+      return tokens.readToken
+    },
+    metrics: new Registry(),
+    health: { missing: () => [] },
+    jobs: noJobs,
+    control: null,
+  })
+  t.teardown(() => app.close())
+  const status = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` }
+    return (await app.inject({ url: '/v1/jobs/job-1', headers })).statusCode
+  }
+  t.equal(await status('old'), 404)
+  Object.assign(tokens, { token: 'new', readToken: 'look' })
+  t.strictSame(await Promise.all(['old', 'new', 'look'].map(status)), [401, 404, 404])
+})
+
 t.test('what an answer says beyond its schema is not dropped, so that a test can notice it', async (t) => {
   const parts = { token: null, readToken: null, metrics: new Registry(), health: { missing: () => [] } }
   const { app, close } = makeAdminServer({ ...parts, jobs: noJobs, control: null })

@@ -27,7 +27,8 @@ const body = closed({
   ),
 })
 
-export function addTokens(app: FastifyInstance, { keys, events, now }: TokenParts): void {
+export function addTokens(app: FastifyInstance, parts: TokenParts): void {
+  const { events, now } = parts
   app.post<{ Body: Static<typeof body> }>(
     '/v1/tokens',
     {
@@ -44,7 +45,7 @@ export function addTokens(app: FastifyInstance, { keys, events, now }: TokenPart
       }),
     },
     async ({ body: { job: id, type = null, institution = null, ttlMs = hourMs } }, reply) => {
-      const [key] = keys
+      const [key] = parts.keys
       if (!key) throw noKey()
       const job = { id, type, institution }
       // A token knows whole seconds.

@@ -1,5 +1,7 @@
-// lanekeeper start: runs until SIGTERM or SIGINT. A second signal resets what is still open, and ends at once.
+// lanekeeper start: runs until SIGTERM or SIGINT. A second signal resets what is still open, and ends at once. SIGHUP
+// reads the configuration again.
 
+import { closeSync, openSync } from 'node:fs'
 import { loadConfig, type Config } from '../../config.ts'
 import { startLanekeeper, type Lanekeeper } from '../../main.ts'
 
@@ -8,10 +10,11 @@ const lastResortMs = 3000
 
 /** @throws ConfigError, or the error of a port or provider */
 export async function start(): Promise<number> {
-  const config = loadConfig()
   const signals = listen()
+  const config = loadConfig()
   const lanekeeper = await startLanekeeper(config).catch(explainPort)
   announce(lanekeeper)
+  signals.onHangUp(() => lanekeeper.reload(loadConfig))
   const ready = lanekeeper.ready.then(() => announceReady(lanekeeper, config))
   try {
     await Promise.race([signals.first, ready.then(() => signals.first)])
@@ -19,25 +22,55 @@ export async function start(): Promise<number> {
     await lanekeeper.stop(AbortSignal.abort())
     throw error
   }
-  const deadline = AbortSignal.any([signals.second, AbortSignal.timeout(config['gateway.stopDeadlineMs'])])
   signals.second.addEventListener('abort', () => setTimeout(() => process.exit(1), lastResortMs).unref())
-  await lanekeeper.stop(deadline)
+  await lanekeeper.stop(signals.second)
   process.exit(0)
 }
 
-function listen(): { first: Promise<void>; second: AbortSignal } {
+type Signals = {
+  readonly first: Promise<void>
+  readonly second: AbortSignal
+  /** For each SIGHUP until the first of the others; at once where one has come already. */
+  onHangUp(act: () => void): void
+}
+
+function listen(): Signals {
+  const first = Promise.withResolvers<void>()
   const second = new AbortController()
-  const first = new Promise<void>((resolve) => {
-    let signals = 0
-    const onSignal = () => {
-      signals += 1
-      if (signals === 1) resolve()
-      else second.abort()
-    }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
+  let ends = 0
+  let hungUp = false
+  let hangUp: () => void = () => (hungUp = true)
+
+  function onEnd(): void {
+    ends += 1
+    if (ends === 1) first.resolve()
+    else second.abort()
+  }
+  process.on('SIGTERM', onEnd)
+  process.on('SIGINT', onEnd)
+  process.on('SIGHUP', () => {
+    if (terminalIsGone()) onEnd()
+    else if (ends === 0) hangUp()
   })
-  return { first, second: second.signal }
+  return {
+    first: first.promise,
+    second: second.signal,
+    onHangUp(act) {
+      hangUp = act
+      if (hungUp && ends === 0) act()
+    },
+  }
+}
+
+/** Started in a terminal, SIGHUP may also say that this was closed: then there is nobody who would stop us. */
+function terminalIsGone(): boolean {
+  if (!process.stdout.isTTY && !process.stderr.isTTY) return false
+  try {
+    closeSync(openSync('/dev/tty', 'r'))
+    return false
+  } catch {
+    return true
+  }
 }
 
 function announce({ gatewayUrl, adminUrl, notice }: Lanekeeper): void {
