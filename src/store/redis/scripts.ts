@@ -58,7 +58,7 @@ const table = {
     args: ['id', 'report', 'reportKeptMs', 'beats', 'feed'],
   },
   'add-report': { pieces: ['clock'], keys: ['reports'], args: ['id', 'report', 'waitingReports'] },
-  identity: { pieces: [], keys: ['born'], args: ['mark'] },
+  identity: { pieces: [], keys: ['born', 'pins', 'expiry', 'counts'], args: ['mark'] },
 } as const satisfies {
   [script: string]: { pieces: readonly string[]; keys: readonly string[]; args: readonly string[] }
 }

@@ -194,3 +194,30 @@ t.test('fleets in one Redis have a mark each, so one that is taken away is notic
   t.not(await one.identity(), before[0])
   t.equal(await two.identity(), before[1])
 })
+
+for (const part of ['pins', 'expiry'] as const) {
+  t.test(
+    `where ${part} was evicted alone, nothing is decided by the rest, and the store is another one`,
+    async (t) => {
+      const { identity, pinsIn, pins, keys } = await open(t)
+      const before = await identity()
+      t.match(await pinsIn(before).pin(request('j')), { kind: 'pinned' })
+      await raw.del(keys[part])
+      await t.rejects(pinsIn(before).pin(request('j')), { name: 'AnotherStore' })
+      const after = await identity()
+      t.not(after, before)
+      t.equal(await raw.exists(keys.pins, keys.expiry, keys.counts), 0)
+      t.match(await pinsIn(after).pin(request('j')), { kind: 'pinned', reused: false })
+      t.equal(await identity(), after)
+      t.equal((await pins.counts()).size, 1)
+    },
+  )
+}
+
+t.test('a ring of nothing but ghosts is no ring', async (t) => {
+  const { pins, keys } = await open(t)
+  await pins.pin(request('j-0'))
+  for (const place of [0, 1, 2]) await raw.lset(keys.ring('*:*'), place, 'ghost')
+  t.same(await pins.pin({ ...request('j-1'), eligible: null }), { kind: 'no-ring' })
+  t.equal(await upstreamOf(pins.pin(request('j-1'))), 'up-a')
+})

@@ -42,15 +42,21 @@ local function rebuildRing()
   redis.call('HSET', rings, lane, version .. ' ' .. #ids)
 end
 
--- At most one lap. An id that the caller refuses has had its turn.
+-- At most one lap. An id that the caller refuses has had its turn. One that the version does not know was put in by
+-- somebody else, and stands in the place of another: that ring stands no longer.
 local function nextInRing()
-  local skip = {}
+  local skip, isSound = {}, true
   for _, id in ipairs(cjson.decode(refused)) do skip[id] = true end
   for _ = 1, redis.call('LLEN', ring) do
     local id = redis.call('LMOVE', ring, ring, 'LEFT', 'RIGHT')
-    if not skip[id] and has(id) then return id end
+    if not has(id) then
+      if isSound then redis.call('HDEL', rings, lane) end
+      isSound = false
+    elseif not skip[id] then
+      return id, isSound
+    end
   end
-  return nil
+  return nil, isSound
 end
 
 -- Answers the upstream, or nil and what to tell the caller.
@@ -63,8 +69,8 @@ local function takeTurn(now)
     if eligible == '' then return nil, { 'no-ring' } end
     rebuildRing()
   end
-  local upstream = nextInRing()
+  local upstream, isSound = nextInRing()
   redis.call('ZADD', lanes, now, lane)
   redis.call('PEXPIRE', ring, laneUnusedMs)
-  return upstream, { 'none' }
+  return upstream, { (isSound or eligible ~= '') and 'none' or 'no-ring' }
 end
