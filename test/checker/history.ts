@@ -28,7 +28,7 @@ export function makeHistory(
   const snapshots = new Map<number, Snapshot>()
   const eligibles = new Map<string, ReadonlySet<string>>()
   let cursor: { model: Model; next: number } = { model: emptyModel(), next: 0 }
-  const { model: last, acknowledged, leaving, readmitted } = readAll(entries, findings)
+  const { model: last, acknowledged, leaving } = readAll(entries, findings)
   for (const one of given) add(acknowledged, one.upstream, one)
 
   function snapshot(version: number): Snapshot | null {
@@ -37,7 +37,7 @@ export function makeHistory(
     if (!byVersion.has(version)) return null
     const place = versions.indexOf(version)
     if (place < cursor.next - 1) cursor = { model: emptyModel(), next: 0 }
-    for (; cursor.next <= place; cursor.next += 1) replay(cursor.model, entries[cursor.next]!)
+    for (; cursor.next <= place; cursor.next += 1) if (!goOn(cursor.model, entries[cursor.next]!)) return null
     const { upstreams, restrictions } = cursor.model
     const live = [...upstreams.values()].filter(({ state }) => state !== 'deleted')
     const content = { version, ledgerHash: '', nowMs: 0, upstreams: live, restrictions: [...restrictions] }
@@ -96,9 +96,16 @@ export function makeHistory(
     },
 
     leaving: (upstream: string): Leaving | null => leaving.get(upstream) ?? null,
+  }
+}
 
-    /** When upstreams were made to run again, or rules changed: for nobody but people. */
-    readmitted: readmitted as ReadonlyMap<string, number>,
+/** @returns false where the ledger is broken, which was said when it was read first */
+function goOn(model: Model, entry: LedgerEntry): boolean {
+  try {
+    replay(model, entry)
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -106,17 +113,12 @@ function readAll(entries: readonly LedgerEntry[], findings: Findings) {
   const model = emptyModel()
   const acknowledged = new Map<string, Acknowledgement[]>()
   const leaving = new Map<string, Leaving>()
-  const readmitted = new Map<string, number>()
   for (const entry of entries) {
     for (const step of entry.steps) {
       const before = subject(model, step)
       if (before) read(before, step, entry)
     }
-    try {
-      replay(model, entry)
-    } catch (error) {
-      findings.violated(9, `version ${entry.version} cannot be replayed: ${String(error)}`, entry)
-    }
+    if (!goOn(model, entry)) findings.violated(9, `version ${entry.version} cannot be replayed`, entry)
   }
 
   function read(row: UpstreamRecord, step: Step, { atMs, actor }: LedgerEntry): void {
@@ -125,10 +127,8 @@ function readAll(entries: readonly LedgerEntry[], findings: Findings) {
     if (step.kind !== 'upstream_changed') return
     const { state: to = state, drain } = step.to
     const open = acknowledged.get(id)?.at(-1)
-    if (to === 'running' && state !== 'running') {
-      readmitted.set(id, atMs)
-      if (open && open.untilMs === Infinity) replaceLast(acknowledged.get(id)!, { ...open, untilMs: atMs })
-    }
+    if (to === 'running' && state !== 'running' && open?.untilMs === Infinity)
+      replaceLast(acknowledged.get(id)!, { ...open, untilMs: atMs })
     const isDrained = drain?.drainedAtMs != null && !drain.shut
     if (isDrained && (to === 'draining' || to === 'deleting') && (open?.untilMs ?? 0) !== Infinity)
       add(acknowledged, id, { upstream: id, fromMs: atMs, untilMs: Infinity })
@@ -142,7 +142,7 @@ function readAll(entries: readonly LedgerEntry[], findings: Findings) {
     leaving.set(id, before ? { ...before, isAllowed: before.isAllowed || how.isAllowed } : how)
   }
 
-  return { model, acknowledged, leaving, readmitted }
+  return { model, acknowledged, leaving }
 }
 
 /** Without regard to who is on it: a person said so, its deadline has come, or it never had jobs. */

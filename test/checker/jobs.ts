@@ -45,6 +45,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
       const { type = null, institution = null } = line
       job = newJob(id, laneOf({ type, institution }), atMs)
       jobs.set(id, job)
+      findings.open(jobs.size)
     }
     return job
   }

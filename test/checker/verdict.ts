@@ -29,6 +29,8 @@ export type Verdict = {
   /** What could not be decided, and how often. */
   readonly undecided: { readonly [what: string]: number }
   readonly read: { readonly [kind: string]: number }
+  /** Of all that is remembered these are the most: at once, never in all. */
+  readonly openJobs: number
   /** Client records that had an answer, those of them for which a gateway has a line, and their share. */
   readonly joined: { readonly answered: number; readonly joined: number; readonly share: number }
   /** Too few were joined: whatever else it says, it says nothing. */
@@ -46,6 +48,7 @@ export function makeFindings() {
   const exceptions = new Map<Exception, number>()
   const undecided = new Map<string, number>()
   const read = new Map<string, number>()
+  let openJobs = 0
   let answered = 0
   let joined = 0
 
@@ -67,6 +70,10 @@ export function makeFindings() {
       raise(read, kind)
     },
 
+    open(jobs: number): void {
+      if (jobs > openJobs) openJobs = jobs
+    },
+
     answered(isJoined: boolean): void {
       answered += 1
       if (isJoined) joined += 1
@@ -80,6 +87,7 @@ export function makeFindings() {
         exceptions: Object.fromEntries(exceptions),
         undecided: Object.fromEntries(undecided),
         read: Object.fromEntries(read),
+        openJobs,
         joined: { answered, joined, share },
         isVoid: share < leastShare,
       }
@@ -100,6 +108,7 @@ export function inWords({
   exceptions,
   undecided,
   read,
+  openJobs,
   joined,
   isVoid,
 }: Verdict): string {
@@ -108,6 +117,7 @@ export function inWords({
     Object.entries(of).map(([name, count]) => `${title} ${name}: ${count}`)
   return [
     ...counts('read', read),
+    `${openJobs} jobs open at once`,
     isVoid ? `VOID: only ${share}` : share,
     ...counts('exception', exceptions as { readonly [name: string]: number }),
     ...counts('undecided', undecided),

@@ -1,6 +1,9 @@
 // The checker (test/checker) on records made by hand: a clean run is clean, each damage to it is found, and what design 13
 // allows is counted and never silent.
 
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { check } from '../checker/check.ts'
@@ -355,7 +358,7 @@ for (const { name, invariant, damage, settings } of damages)
       const { violations } = await verdictOf(run, settings)
       return violations.some((one) => one.invariant === invariant)
     })
-    await fc.assert(property, { numRuns: 5 })
+    await fc.assert(property, { numRuns: 4 })
     t.pass('whatever was damaged')
   })
 
@@ -514,4 +517,46 @@ t.test('a line of the log is known by what it says for people', async (t) => {
   })
   t.equal(lineOf('admin listening on http://127.0.0.1:1', 'g1'), null)
   t.equal(lineOf('{"level":20,"time":"2026-01-0', 'g1'), null, 'cut by a kill')
+})
+
+t.test('of a run ten times as long no more is remembered', async (t) => {
+  const openIn = async (jobs: number) => {
+    const verdict = await check(makeCheckedRun(jobs).records, { idleMs: 60_000 })
+    t.same(verdict.violations, [])
+    return verdict.openJobs
+  }
+  const short = await openIn(1000)
+  t.equal(await openIn(10_000), short)
+})
+
+t.test('the command says it in words and by its exit code', async (t) => {
+  const folder = t.testdir({})
+  const write = (name: string, items: readonly unknown[]) => {
+    writeFileSync(join(folder, name), items.map((item) => `${JSON.stringify(item)}\n`).join(''))
+    return join(folder, name)
+  }
+  const main = join(import.meta.dirname, '../checker/main.ts')
+  const run = cleanRun()
+  const logOf = (gateway: string) =>
+    write(
+      `${gateway}.log`,
+      run.lines
+        .filter((line) => line.gateway === gateway)
+        .map(({ atMs, name, ...line }) => ({
+          ...line,
+          time: new Date(atMs).toISOString(),
+          msg: name.replace('_', ' '),
+        })),
+    )
+  const logs = ['g1', 'g2'].map((gateway) => `${gateway}=${logOf(gateway)}`)
+  const verdict = (clients: string, ...more: readonly string[]) => {
+    const args = ['--clients', clients, ...logs.flatMap((log) => ['--gateway', log]), ...more]
+    const { status, stdout } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
+    return { status, last: stdout.trimEnd().split('\n').at(-1) }
+  }
+  const ledger = write('ledger.jsonl', run.ledger)
+  t.match(verdict(write('clean.jsonl', run.clients), '--ledger', ledger), { status: 0, last: 'clean' })
+  recordOf(run, 'job-7').address = '127.0.1.77'
+  t.match(verdict(write('wrong.jsonl', run.clients), '--ledger', ledger), { status: 1, last: 'NOT clean' })
+  t.equal(spawnSync(process.execPath, [main]).status, 2)
 })
