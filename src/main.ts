@@ -67,7 +67,7 @@ export async function startLanekeeper(config: Config): Promise<Lanekeeper> {
         return live.config['admin.readToken']
       },
       metrics,
-      health: { missing },
+      health: { missing, impaired: () => whatIsImpaired(gateway, control) },
       jobs: jobsOf(store, gateway, control, events),
       control: control && controlPartsOf(live, { control, store, records, events }),
       failed: (error) => log.error({ err: error }, 'the admin API met an error of its own'),
@@ -158,8 +158,18 @@ export async function migrateDatabase(config: Config): Promise<void> {
 
 function whatIsMissing(gateway: Gateway | null, control: Control | null): string[] {
   const missing = gateway?.missing() ?? []
-  if (control && control.publisher.version === 0) missing.push('the fleet is not published yet')
+  const problem = control?.database.problem ?? null
+  // Jobs need no database: a gateway serves by the fleet that is published already.
+  if (!gateway && problem !== null) missing.push(problem)
+  if (control && control.publisher.version === 0 && problem === null)
+    missing.push('the fleet is not published yet')
   return missing
+}
+
+/** What keeps no job from being served. */
+function whatIsImpaired(gateway: Gateway | null, control: Control | null): string[] {
+  const problem = control?.database.problem ?? null
+  return gateway && problem !== null ? [problem] : []
 }
 
 /** A gateway learns of the first snapshot by its heartbeat; asked for more often until it is there. */

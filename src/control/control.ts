@@ -4,8 +4,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isControlError } from '../errors.ts'
 import { startLoop, type Loop } from '../loop.ts'
-import { makeDatabasePresence, makeStorePresence } from '../presence.ts'
+import { makeStorePresence } from '../presence.ts'
 import type { Author } from '../store/records.ts'
+import { makeDatabaseWatch } from './database-watch.ts'
 import { makeFleetEdits } from './edit-fleet.ts'
 import { makeRestrictionEdits } from './edit-restrictions.ts'
 import { makeUpstreamEdits } from './edit-upstreams.ts'
@@ -38,7 +39,7 @@ export function makeControl(parts: PassParts) {
   }
   const passes = makePasses(parts, { changed, signal: stopping.signal })
   const storePresence = makeStorePresence(events)
-  const databasePresence = makeDatabasePresence(events)
+  const database = makeDatabaseWatch({ events, now })
   let isTakenIn = false
   /** The configuration is another one than was taken in. */
   let isReloaded = false
@@ -48,6 +49,7 @@ export function makeControl(parts: PassParts) {
   let reloading: Loop | null = null
   let loops: Loop[] = []
   let nextSync: SyncRequest = { pass: newRequestId(), confirmedBy: null }
+  let isSyncAsked = false
 
   /** Another control that starts at the same time may have been faster: then look again. */
   async function tryTakeIn(): Promise<void> {
@@ -63,21 +65,21 @@ export function makeControl(parts: PassParts) {
   /** Traffic needs no database, so one that is away is waited for. @throws ProviderError */
   async function untilTakenIn(): Promise<void> {
     while (!isTakenIn && !stopping.signal.aborted) {
-      await databasePresence.during(tryTakeIn)
+      await database.during('take in', tryTakeIn)
       if (!isTakenIn) await delay(everyMs, undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
 
   /** The database inside: it is asked only after the store has answered, so each absence is told for what it is. */
-  const withBoth = (pass: () => Promise<unknown>) => () => storePresence.during(() => withDatabase(pass)())
-  const withDatabase = (pass: () => Promise<unknown>) => () =>
-    databasePresence.during(async () => void (await pass()))
+  const withBoth = (name: string, pass: () => Promise<unknown>) => () =>
+    storePresence.during(withDatabase(name, pass))
+  const withDatabase = (name: string, pass: () => Promise<unknown>) => () => database.during(name, pass)
   /** Before that the tables may not even be there, which is no failure of the database. */
   const onceTakenIn = (pass: () => Promise<void>) => async () => {
     if (isTakenIn) await pass()
   }
-  const publish = onceTakenIn(withBoth(passes.publish))
-  const live = onceTakenIn(withDatabase(passes.live))
+  const publish = onceTakenIn(withBoth('publish', passes.publish))
+  const live = onceTakenIn(withDatabase('life', passes.live))
 
   async function takeInAgain(): Promise<void> {
     if (!isReloaded) return
@@ -96,11 +98,15 @@ export function makeControl(parts: PassParts) {
   async function syncOnce(): Promise<void> {
     const asked = nextSync
     nextSync = { pass: newRequestId(), confirmedBy: null }
+    isSyncAsked = false
     try {
       await passes.sync(asked)
     } catch (error) {
       // Told to stop, it does not wait for the cloud.
-      if (!stopping.signal.aborted) throw error
+      if (stopping.signal.aborted) return
+      // Somebody may wait for its report. What was confirmed, was so for what was gone then.
+      if (!isSyncAsked) nextSync = { pass: asked.pass, confirmedBy: null }
+      throw error
     }
   }
 
@@ -116,6 +122,7 @@ export function makeControl(parts: PassParts) {
 
   return {
     publisher: passes.publisher,
+    database,
     load: passes.load,
     restrictions: makeRestrictionEdits({
       fleet,
@@ -143,6 +150,7 @@ export function makeControl(parts: PassParts) {
       report: () => records.syncs.read(),
       async ask({ confirm }: { readonly confirm: boolean }, author: Author) {
         if (confirm) nextSync = { ...nextSync, confirmedBy: author }
+        isSyncAsked = true
         syncing?.wake()
         return { pass: nextSync.pass }
       },
@@ -150,27 +158,33 @@ export function makeControl(parts: PassParts) {
 
     /** Resolves when the fleet is known and, where the store of pins answers, published. @throws ProviderError */
     async start(): Promise<void> {
-      const observe = withBoth(passes.observe)
+      const observe = withBoth('watch', passes.observe)
       const sweep = () => storePresence.during(() => store.pins.sweep(sweepLimit))
-      const forget = withDatabase(async () => {
+      const forget = withDatabase('forget', async () => {
         await records.keys.sweep()
         await records.reports.sweep()
       })
       publishing = startLoop('publish', publish, { everyMs, gapMs, events })
       loops = [
         publishing,
-        startLoop('collect reports', onceTakenIn(withBoth(passes.collectReports)), { everyMs, events }),
+        startLoop('collect reports', onceTakenIn(withBoth('collect reports', passes.collectReports)), {
+          everyMs,
+          events,
+        }),
         startLoop('sweep', sweep, { everyMs, events }),
         startLoop('watch', onceTakenIn(observe), { everyMs: watchMs, events }),
-        (reloading = startLoop('reload', onceTakenIn(withDatabase(takeInAgain)), { everyMs, events })),
+        (reloading = startLoop('reload', onceTakenIn(withDatabase('reload', takeInAgain)), {
+          everyMs,
+          events,
+        })),
         startLoop('forget', onceTakenIn(forget), { everyMs: hourMs, events }),
       ]
       await untilTakenIn()
-      await withDatabase(untilSettled)()
+      await withDatabase('settle', untilSettled)()
       await publish()
       await observe()
       living = startLoop('life', live, { everyMs, gapMs: stepGapMs, events })
-      const sync = onceTakenIn(withDatabase(syncOnce))
+      const sync = onceTakenIn(withDatabase('sync', syncOnce))
       syncing = startLoop('sync', sync, {
         get everyMs() {
           return settings.sync.everyMs
@@ -180,7 +194,7 @@ export function makeControl(parts: PassParts) {
       })
       if (provider.name === 'gce') syncing.wake()
       // Also without probes: what was ejected before they were switched off comes in again.
-      const probing = startLoop('probe', withDatabase(passes.probe), {
+      const probing = startLoop('probe', withDatabase('probe', passes.probe), {
         get everyMs() {
           return hasProbes() ? Math.min(everyMs, settings.probes.everyMs) : everyMs
         },

@@ -2,7 +2,7 @@
 // Steps run on beside the passes, since a cloud takes minutes for one; each holds a claim that it extends while it runs.
 
 import { setTimeout as delay } from 'node:timers/promises'
-import { isGatewayError } from '../errors.ts'
+import { isControlError, isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { Provider } from '../provider/provider.ts'
 import type { ClaimedUpstream, FleetRecords, RecordStore, UpstreamRecord } from '../store/records.ts'
@@ -136,8 +136,8 @@ export function makeController(parts: Parts) {
     })
     try {
       await step(hold(claimed, signal), action)
-      await claims.release(claim)
       if (action.kind !== 'wait') tell(record, action)
+      await claims.release(claim)
     } catch (error) {
       // Whoever holds the claim now goes on; what its loss broke off here says nothing of the upstream.
       if (!lost.signal.aborted) await failed(work, error)
@@ -147,17 +147,27 @@ export function makeController(parts: Parts) {
     }
   }
 
-  /** A crash of the program, or a lost claim, says nothing of the upstream: the step is simply repeated. */
+  /** The end of this process, a lost claim, a database that is away say nothing of the upstream: the step is repeated. */
   async function failed({ claimed, action, nowMs }: Work, error: unknown): Promise<void> {
     const { record, claim } = claimed
-    if (stopping.signal.aborted || isSuperseded(error)) return void (await claims.release(claim))
+    if (stopping.signal.aborted || isSuperseded(error) || isAway(error))
+      return letGo(() => claims.release(claim))
     const problem = problemOf(error)
     const attempts = record.attempts + 1
     // Spread, or fifty that were refused together would all be back together.
     const waitMs = retryAfterMs(error, record.attempts) * (0.75 + random() / 2)
     const retryAtMs = Math.round(nowMs() + waitMs)
-    await claims.release(claim, { attempts, problem, retryAtMs })
+    await letGo(() => claims.release(claim, { attempts, problem, retryAtMs }))
     events.emit('upstream_step_failed', { upstream: record.id, step: action.kind, problem, attempts })
+  }
+
+  /** Where that cannot be written, the claim ends by itself. That the database is away is told by the passes. */
+  async function letGo(release: () => Promise<unknown>): Promise<void> {
+    try {
+      await release()
+    } catch (error) {
+      if (!isControlError(error, 'database_unavailable', 'database_busy')) throw error
+    }
   }
 
   async function extend(signal: AbortSignal, once: () => Promise<void>): Promise<void> {
@@ -213,6 +223,10 @@ const outcomes: { readonly [Kind in Action['kind']]?: UpstreamRecord['state'] } 
   drain: 'draining',
   delete: 'deleting',
   remove: 'deleted',
+}
+
+function isAway(error: unknown): boolean {
+  return isControlError(error, 'database_unavailable')
 }
 
 async function observed(observe: () => Promise<ObservedTraffic>): Promise<ObservedTraffic | null> {

@@ -53,7 +53,8 @@ export function makeCorrections({ fleet, upstreams, provider, hasProbes, newId, 
           return await changeIfSame(correction, (record) => [move(record, 'delete', { requestId: newId() })])
       }
     } catch (error) {
-      if (isProviderError(error) || isControlError(error, 'conflict'))
+      // One row that somebody has locked keeps no other from being corrected.
+      if (isProviderError(error) || isControlError(error, 'conflict', 'database_busy'))
         return { done: false, detail: problemOf(error) }
       throw error
     }

@@ -17,28 +17,33 @@ type Parts = {
 }
 
 export function makeEvictions({ fleet, pins, snapshots, events }: Parts) {
+  /** Jobs that were released and are not written down yet, by what asked for it: the database went away in between. */
+  const released = new Map<number, number>()
+
   /** A job that was released and came back meanwhile stands elsewhere, and stays. */
-  async function release(asked: number, misplaced: readonly Pin[]): Promise<number> {
-    const released = await Promise.all(
-      misplaced.map(({ job, upstreamId }) => pins.release(job.id, upstreamId)),
-    )
-    const evicted = released.filter((pin) => pin !== null).length
+  async function release(asked: number, misplaced: readonly Pin[]): Promise<void> {
+    const former = await Promise.all(misplaced.map(({ job, upstreamId }) => pins.release(job.id, upstreamId)))
+    const evicted = former.filter((pin) => pin !== null).length
+    released.set(asked, (released.get(asked) ?? 0) + evicted)
     // At once: a crash before the ledger's row must not make it silent.
     if (evicted > 0) events.emit('jobs_evicted', { asked, jobs: evicted })
-    return evicted
   }
 
-  async function evictAll(asked: number, snapshot: Snapshot): Promise<number> {
+  async function evictAll(asked: number, snapshot: Snapshot): Promise<void> {
     const isForbidden = makeIsForbidden(snapshot)
-    let evicted = 0
     let after: string | null = null
     do {
       const part: Awaited<ReturnType<Pins['scan']>> = await pins.scan(after)
       const misplaced = part.pins.filter(({ job, upstreamId }) => isForbidden(laneOf(job), upstreamId))
-      evicted += await release(asked, misplaced)
+      await release(asked, misplaced)
       after = part.next
     } while (after !== null)
-    return evicted
+  }
+
+  /** @throws ControlError database_unavailable, database_busy: what is done could not be told then */
+  async function proveWritable(): Promise<void> {
+    const author = { actor: 'control', reason: null }
+    await fleet.change({ author, decide: () => ({ steps: [], answer: null }) })
   }
 
   /** Several controls may be at it at once: each says what it has released, the first clears the wish. */
@@ -55,10 +60,16 @@ export function makeEvictions({ fleet, pins, snapshots, events }: Parts) {
   /** @returns whether it has changed the fleet's version */
   return async function pass(): Promise<boolean> {
     const { evictionAsked } = await fleet.head()
-    if (evictionAsked === null) return false
-    const snapshot = await snapshots.read()
-    if (!snapshot || snapshot.version < evictionAsked) return false
-    await record(evictionAsked, await evictAll(evictionAsked, snapshot))
-    return true
+    const snapshot = evictionAsked === null ? null : await snapshots.read()
+    if (evictionAsked !== null && snapshot && snapshot.version >= evictionAsked) {
+      await proveWritable()
+      await evictAll(evictionAsked, snapshot)
+    }
+    const unwritten = [...released]
+    for (const [asked, jobs] of unwritten) {
+      await record(asked, jobs)
+      released.delete(asked)
+    }
+    return unwritten.length > 0
   }
 }

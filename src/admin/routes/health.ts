@@ -1,4 +1,4 @@
-// healthz: the process lives. readyz: a job that comes now can be served; if not, why.
+// healthz: the process lives. readyz: a job that comes now can be served, and a control can work; if not, why.
 
 import type { FastifyInstance } from 'fastify'
 import Type from 'typebox'
@@ -7,12 +7,20 @@ import { closed } from '../shapes.ts'
 export type Health = {
   /** What is missing; empty when ready. */
   readonly missing: () => readonly string[]
+  /** What does not work, and keeps no job from being served. */
+  readonly impaired?: () => readonly string[]
 }
 
 const tag = { tags: ['health'], security: [] }
-const readiness = closed({ ready: Type.Boolean(), missing: Type.Array(Type.String()) })
+const readiness = closed({
+  ready: Type.Boolean(),
+  missing: Type.Array(Type.String()),
+  impaired: Type.Optional(
+    Type.Array(Type.String(), { description: 'what does not work, and keeps no job from being served' }),
+  ),
+})
 
-export function addHealth(app: FastifyInstance, { missing }: Health): void {
+export function addHealth(app: FastifyInstance, { missing, impaired = () => [] }: Health): void {
   const alive = { ...closed({ status: Type.Literal('ok') }), description: 'It does' }
   app.get(
     '/healthz',
@@ -28,10 +36,11 @@ export function addHealth(app: FastifyInstance, { missing }: Health): void {
     '/readyz',
     { schema: { ...tag, summary: 'Whether a job that comes now can be served', response: answers } },
     async (_, reply) => {
-      const reasons = missing()
-      return reply
-        .code(reasons.length === 0 ? 200 : 503)
-        .send({ ready: reasons.length === 0, missing: reasons })
+      const gone = missing()
+      const ready = gone.length === 0
+      const others = impaired()
+      const answer = { ready, missing: gone, ...(others.length > 0 && { impaired: others }) }
+      return reply.code(ready ? 200 : 503).send(answer)
     },
   )
 }
