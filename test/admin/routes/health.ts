@@ -19,3 +19,10 @@ t.test('readyz says what is missing, each time anew', async (t) => {
   t.equal(after.statusCode, 200)
   t.strictSame(after.json(), { ready: true, missing: [] })
 })
+
+t.test('what keeps no job from being served is told beside, and leaves it ready', async (t) => {
+  const { app } = makeAdmin(t, { health: { missing: () => [], impaired: () => ['PostgreSQL is away'] } })
+  const answer = await app.inject({ url: '/readyz' })
+  t.equal(answer.statusCode, 200)
+  t.strictSame(answer.json(), { ready: true, missing: [], impaired: ['PostgreSQL is away'] })
+})
