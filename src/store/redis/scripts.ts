@@ -63,6 +63,9 @@ const table = {
   [script: string]: { pieces: readonly string[]; keys: readonly string[]; args: readonly string[] }
 }
 
+/** Who is told of their outcome may count on it: as many replicas as configured have it then. */
+const replicated: ReadonlySet<string> = new Set(['pin-job', 'move-pin'] satisfies (keyof typeof table)[])
+
 type Table = typeof table
 export type ScriptName = keyof Table
 export type KeyValues<Name extends ScriptName> = { readonly [key in Table[Name]['keys'][number]]: string }
@@ -94,7 +97,8 @@ export function makeScripts(client: RedisClient, readLua: (name: string) => stri
       const { lua, sha } = sources.get(name)!
       const values = valuesOf(name, keys, args)
       const count = table[name].keys.length
-      return client.ask(async (redis) => {
+      const ask = replicated.has(name) ? client.askReplicated : client.ask
+      return ask(async (redis) => {
         try {
           return await redis.evalsha(sha, count, ...values)
         } catch (error) {
