@@ -7,8 +7,10 @@ import type { RedisOptions } from 'ioredis'
 import { startDeadline } from '../../deadline.ts'
 import { readRedisUrl, type RedisAddress } from '../../redis-url.ts'
 import { codeOf } from './failure.ts'
+import { askNode } from './cluster.ts'
+import { findingConnector, type Finder } from './finding-connector.ts'
 import { PrimaryConnector } from './primary-connector.ts'
-import { slotConnector } from './slot-connector.ts'
+import { askSentinel } from './sentinels.ts'
 
 /** Which Redis, and how it lets us in. */
 export type RedisServers = {
@@ -79,7 +81,7 @@ export function openConnection({ servers, key, commandTimeoutMs, more }: Connect
     ends = 0
   })
   redis.on('close', () => cancelHandshake())
-  // The driver gives up where the primary could not be found, and where sentinels tell of a switch while it looks.
+  // The driver gives up where the primary cannot be found.
   redis.on('end', () => {
     ends += 1
     if (!isClosed) again = setTimeout(() => redis.connect().catch(() => {}), reconnectDelayMs(ends))
@@ -130,8 +132,10 @@ export async function readyOrNot({ redis }: Connection, patienceMs: number): Pro
 async function closeRedis(redis: Redis): Promise<void> {
   if (redis.status === 'end') return
   const connected = redis.status !== 'reconnecting'
+  // Not `once` of node:events, which an error on the way would reject.
+  const ended = new Promise<void>((resolve) => redis.once('end', resolve))
   redis.disconnect()
-  if (connected) await once(redis, 'end')
+  if (connected) await ended
 }
 
 function reconnectDelayMs(attempt: number): number {
@@ -162,8 +166,8 @@ function failFast(commandTimeoutMs: number) {
 }
 
 /** What a server says that is no longer ours to write to. The next connect finds the one that is, or waits for it. */
-const noPrimary: readonly (string | null)[] = ['READONLY', 'MASTERDOWN']
-const notOurNode: readonly (string | null)[] = [...noPrimary, 'MOVED', 'CLUSTERDOWN']
+const notOurs: readonly (string | null)[] = ['READONLY', 'MASTERDOWN']
+const notOurNode: readonly (string | null)[] = [...notOurs, 'MOVED', 'CLUSTERDOWN']
 
 function whereTo(
   { kind, tls, user, password, db, servers, name }: RedisAddress,
@@ -176,34 +180,26 @@ function whereTo(
     ...(password === null ? {} : { password }),
     ...(tls ? { tls: {} } : {}),
   }
-  const patienceMs = 2 * commandTimeoutMs
-  if (kind === 'single')
-    return {
+  const finding = (of: Pick<Finder, 'login' | 'ask'>) =>
+    findingConnector({ servers, patienceMs: 2 * commandTimeoutMs, ...of })
+  const reconnectOnError = (codes: typeof notOurs) => (error: Error) => codes.includes(codeOf(error))
+  const places = {
+    single: () => ({
       ...servers[0]!,
-      ...login,
-      db,
       Connector: PrimaryConnector,
-      reconnectOnError: (error) => noPrimary.includes(codeOf(error)),
-    }
-  if (kind === 'cluster')
-    return {
-      ...login,
-      Connector: slotConnector({ servers, key, patienceMs, login }),
-      reconnectOnError: (error) => notOurNode.includes(codeOf(error)),
-    }
-  return {
-    ...login,
-    db,
-    sentinels: [...servers],
-    name,
-    role: 'master',
-    ...(sentinelPassword === null ? {} : { sentinelPassword }),
-    sentinelCommandTimeout: patienceMs,
-    sentinelRetryStrategy: () => null,
-    // Hears of a switch from the sentinels, also where the old primary still answers.
-    failoverDetector: true,
-    sentinelReconnectStrategy: () => longestReconnectDelayMs,
-    enableTLSForSentinelMode: tls,
-    reconnectOnError: (error) => noPrimary.includes(codeOf(error)),
+      reconnectOnError: reconnectOnError(notOurs),
+    }),
+    sentinel: () => ({
+      Connector: finding({
+        login: sentinelPassword === null ? {} : { password: sentinelPassword },
+        ask: (redis) => askSentinel(redis, name),
+      }),
+      reconnectOnError: reconnectOnError(notOurs),
+    }),
+    cluster: () => ({
+      Connector: finding({ login, ask: (redis, server) => askNode(redis, key, server) }),
+      reconnectOnError: reconnectOnError(notOurNode),
+    }),
   }
+  return { ...login, db, ...places[kind]() }
 }

@@ -17,6 +17,7 @@ const reasons: { readonly [code: string]: string } = {
   MOVED: 'another node of its cluster has our keys now',
   ASK: 'its cluster is moving our keys to another node',
   TRYAGAIN: 'its cluster is moving our keys to another node',
+  NOPRIMARY: 'its sentinels know no primary of that name',
   UNBLOCKED: 'it is a replica now',
   WRONGPASS: 'it refuses our user name or password',
   NOAUTH: 'it asks for a password',

@@ -25,9 +25,6 @@ export function makeGroupWait({ connection, replicas, waitMs }: GroupWaitOptions
   let isUnderWay = false
 
   async function rounds(): Promise<void> {
-    isUnderWay = true
-    // What is called in the same turn belongs to the first round.
-    await null
     while (held.length > 0) {
       const group = held
       held = []
@@ -65,7 +62,11 @@ export function makeGroupWait({ connection, replicas, waitMs }: GroupWaitOptions
       }
     }
     held.push({ run, call, skip: () => reject(unavailable('it does not answer in time')) })
-    if (!isUnderWay) void rounds()
+    if (!isUnderWay) {
+      isUnderWay = true
+      // What is called in the same turn belongs to the first round.
+      queueMicrotask(() => void rounds())
+    }
     return promise
   }
 }
