@@ -103,9 +103,14 @@ const mayImport: { readonly [part: string]: readonly string[] } = {
     // What a new record says of its life.
     'src/store/records.ts',
   ],
-  'src/store/': ['src/types.ts', 'src/errors.ts', 'src/deadline.ts', // A URL reads the same there and in the settings.
+  'src/store/': [
+    'src/types.ts',
+    'src/errors.ts',
+    'src/deadline.ts', // A URL reads the same there and in the settings.
     'src/redis-url.ts',
-    'src/lane.ts', 'src/canonical-json.ts'],
+    'src/lane.ts',
+    'src/canonical-json.ts',
+  ],
   'src/provider/': ['src/types.ts', 'src/errors.ts', 'src/events.ts', 'src/config-checks.ts'],
   'src/admin/': [
     'src/types.ts',
