@@ -1,6 +1,7 @@
 import t from 'tap'
 import { GatewayError } from '../../src/errors.ts'
 import { makeFleetView } from '../../src/routing/fleet-view.ts'
+import type { Hash } from '../../src/routing/hash.ts'
 import { makeKnownPins } from '../../src/routing/known-pins.ts'
 import { makePinning } from '../../src/routing/pin.ts'
 import { makeTouches } from '../../src/routing/touches.ts'
@@ -65,11 +66,16 @@ function setUp(limits: StoreLimits = storeLimits) {
       store.current.snapshots.publish({ version, upstreams, restrictions: [] }),
     makeGateway(
       id: string,
-      { flexTypes = [] as string[], refused = { ids: [] as string[], full: new Set<string>() } } = {},
+      {
+        flexTypes = [] as string[],
+        refused = { ids: [] as string[], full: new Set<string>() },
+        hash = (() => null) as Hash,
+      } = {},
     ) {
       const facts = recordFacts()
       const known = makeKnownPins({ limit: 1000, gatewayId: id })
       const fleet = makeFleetView({ snapshots, events: facts.events })
+      let firstUses = 0
       const pinning = makePinning({
         gatewayId: id,
         pins,
@@ -78,13 +84,13 @@ function setUp(limits: StoreLimits = storeLimits) {
         life,
         refused: () => refused,
         flexTypes,
-        hash: () => null,
-        firstUsed: () => {},
+        hash: (asked) => hash(asked),
+        firstUsed: () => void (firstUses += 1),
         events: facts.events,
         now: clock.now,
       })
       const touches = makeTouches({ pins, known, life, now: clock.now })
-      return { ...pinning, known, fleet, facts, touches, refused }
+      return { ...pinning, known, fleet, facts, touches, refused, firstUses: () => firstUses }
     },
   }
 }
@@ -368,6 +374,73 @@ t.test('without the store', async (t) => {
     go()
     await t.rejects(asking, { code: 'store_unavailable' })
   })
+})
+
+t.test('without the store, of jobs that this gateway did not serve', async (t) => {
+  const told = (id: string, freshBy: string | null) => ({
+    job: job(id),
+    upstreamId: 'up-2',
+    freshBy,
+    pinnedAtMs: 1,
+    expiresAtMs: 0,
+  })
+
+  t.test('one that is in use elsewhere goes where it is pinned', async (t) => {
+    const { gateway, store, clock } = await setUpOne()
+    gateway.known.follow(told('job-1', null), { now: clock.now() })
+    store.isDown = true
+    const pin = await gateway.pinJob(job('job-1'))
+    t.equal(pin.upstreamId, 'up-2')
+    t.ok(await gateway.settle(pin, 'up-2'))
+  })
+
+  t.test('one that is fresh elsewhere might still move: it is refused', async (t) => {
+    const { gateway, store, clock } = await setUpOne()
+    gateway.known.follow(told('job-1', 'gw-2'), { now: clock.now() })
+    store.isDown = true
+    const pin = await gateway.pinJob(job('job-1'))
+    await t.rejects(gateway.settle(pin, 'up-2'), { code: 'store_unavailable' })
+  })
+
+  t.test('while the store is there, it is asked', async (t) => {
+    const { gateway, store, clock } = await setUpOne()
+    gateway.known.follow(told('job-1', null), { now: clock.now() })
+    await gateway.pinJob(job('job-1'))
+    t.same(store.calls, ['pin', 'pin'], 'and again with a ring')
+  })
+
+  t.test('one that nobody has used for its idle time is over', async (t) => {
+    const { gateway, store, clock } = await setUpOne()
+    gateway.known.follow(told('job-1', null), { now: clock.now() })
+    store.isDown = true
+    clock.advance(life.idleMs)
+    await t.rejects(gateway.pinJob(job('job-1')), { code: 'store_unavailable' })
+  })
+
+  t.test('one that nobody knows gets what `hash` says, if anything, and keeps it', async (t) => {
+    const hash: { job: Hash } = { job: () => null }
+    const { gateway, store, clock } = await setUpOne({ hash: (asked) => hash.job(asked) })
+    store.isDown = true
+    await t.rejects(gateway.pinJob(job('job-1')), { code: 'store_unavailable' })
+    hash.job = ({ id }) => gateway.known.addHashed(told(id, null), clock.now())
+    const pin = await gateway.pinJob(job('job-1'))
+    t.ok(await gateway.settle(pin, 'up-2'))
+    hash.job = () => t.fail('it is known by now') as never
+    t.equal(await gateway.pinJob(job('job-1')), pin)
+    store.isDown = false
+    hash.job = () => t.fail('the store is there') as never
+    t.not((await gateway.pinJob(job('job-2'))).hashed, true)
+  })
+})
+
+t.test('the first use of a pin of ours is told of at once, once', async (t) => {
+  const { gateway } = await setUpOne()
+  const pin = await gateway.pinJob(job('job-1'))
+  t.equal(gateway.firstUses(), 0)
+  await gateway.settle(pin, pin.upstreamId)
+  await gateway.settle(pin, pin.upstreamId)
+  t.equal(gateway.firstUses(), 1)
+  t.same([...gateway.known.firstUsed], [pin])
 })
 
 t.test('the upstream of a job is gone', async (t) => {
