@@ -188,6 +188,9 @@ function findValue(
   return { value: defaults.get(key), source: key }
 }
 
+/** What `redis.down: hash` needs of a drain: it goes on for 120 s (routing/hash.ts), and an answer may be on its way. */
+const shortestSilenceMs = 130_000
+
 /** What each setting allows, but not all of them together: one line each. */
 export function contradictionsIn(config: Config): string[] {
   const found: string[] = []
@@ -209,6 +212,11 @@ export function contradictionsIn(config: Config): string[] {
     if (config['gce.zones'].length === 0)
       found.push('gce.zones: provider gce needs at least one, such as [europe-west1-b]')
   }
+  const { 'redis.down': down, 'redis.downByType': byType, 'drains.silentMs': silentMs } = config
+  if ([down, ...Object.values(byType)].includes('hash') && silentMs < shortestSilenceMs)
+    found.push(
+      `drains.silentMs: must be at least ${shortestSilenceMs} where redis.down is hash: a gateway that is cut off goes on pinning jobs`,
+    )
   if (config['probes.ejectMs'] > config['probes.ejectMaxMs'])
     found.push('probes.ejectMs: is longer than probes.ejectMaxMs')
   if (config['gateway.port'] !== 0 && config['gateway.port'] === config['admin.port']) {

@@ -286,6 +286,8 @@ t.test('names that lists of a file give twice, or do not give', async (t) => {
       'static: {upstreams: [{id: a, host: h, port: 1}, {id: a, host: g, port: 1}]}',
       /static\.upstreams: .*"a".*twice/,
     ],
+    ['{redis: {down: hash}, drains: {silentMs: 129999}}', /drains\.silentMs.*130000.*hash/],
+    ['{redis: {downByType: {payment: hash}}, drains: {silentMs: 1000}}', /drains\.silentMs/],
     ['gateway: {tls: {certificate: a.pem}}', /gateway\.tls.*go together/],
     ['gateway: {tls: {clientCa: a.pem}}', /clientCa: needs/],
     ['gateway: {maxConnections: 10, maxTunnels: 11}', /maxConnections: is less than/],
