@@ -125,9 +125,8 @@ export function makeGateway({
   wallClock,
 }: Parts) {
   const { life } = settings
-  /** Told to stop: `leaving` shows in readyz, `stopping` refuses new tunnels. */
+  /** Told to stop. */
   let leaving = false
-  let stopping = false
 
   const known = makeKnownPins({ limit: settings.knownPins, gatewayId })
   const fleet = makeFleetView({ snapshots: store.snapshots, events })
@@ -219,7 +218,6 @@ export function makeGateway({
     limits,
     pinning,
     isThere,
-    isStopping: () => stopping,
     memory,
     events,
     now,
@@ -382,14 +380,14 @@ export function makeGateway({
     },
 
     /**
-     * Serves on for the grace time, so that load balancers see readyz; then no new connections, and open
-     * tunnels end by themselves until the signal aborts; then they are reset.
+     * Serves on for the grace time, so that load balancers see readyz; then no new connections. Requests on those
+     * that are there are still served, and open tunnels end by themselves, until the signal aborts; then they are reset.
      * The last touches and the sign-off are tried once: the store may be away.
      */
     async stop(deadline: AbortSignal): Promise<void> {
       leaving = true
+      server.leave()
       await delay(settings.stopGraceMs, undefined, { signal: deadline }).catch(() => undefined)
-      stopping = true
       await server.stopAccepting(deadline)
       tunnels.closeAll('stop')
       server.destroyAll()

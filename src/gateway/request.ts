@@ -39,7 +39,6 @@ type Parts = {
   readonly pinning: Pinning
   /** Whether an upstream is in the fleet. */
   readonly isThere: (upstreamId: string) => boolean
-  readonly isStopping: () => boolean
   readonly memory: Pick<HeapGuard, 'isShort'>
   readonly events: Events
   readonly now: () => number
@@ -52,7 +51,6 @@ export function makeRequestStory({
   limits,
   pinning,
   isThere,
-  isStopping,
   memory,
   events,
   now,
@@ -115,8 +113,6 @@ export function makeRequestStory({
 
     /** @throws GatewayError; the signal's reason once the client has gone */
     async open(request: Request, signal: AbortSignal): Promise<StandingTunnel> {
-      if (isStopping())
-        throw new GatewayError('overloaded', { detail: 'This gateway is stopping. Try another one.' })
       if (memory.isShort) throw memoryShort()
       const { job, token, target } = request
       try {

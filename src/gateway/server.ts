@@ -40,6 +40,9 @@ type Parts = {
 /** Connections that were turned away and may still read why. They have no place, so these are all that they cost. */
 const maxTurnedAway = 32
 
+/** That the kernel may have taken for us: twice node:net's backlog. */
+const maxQueued = 1024
+
 /** Requests of one connection that wait for the one under way. apt sends ten. */
 const maxWaiting = 32
 
@@ -62,6 +65,8 @@ export function makeGatewayServer({
   const places = new WeakMap<Socket, Place>()
   const turnedAway = new Set<Socket>()
   const turns = makeTurns({ maxWaiting })
+  let leaving = false
+  let taken = 0
   const options = {
     maxHeaderSize: limits.headBytes,
     headersTimeout: limits.headTimeoutMs,
@@ -117,6 +122,7 @@ export function makeGatewayServer({
 
   /** @param answers  false where the other side would not understand us (TLS) @returns whether it may go on */
   function takeIn(socket: Socket, { answers = true } = {}): boolean {
+    taken += 1
     sockets.add(socket)
     // Before anything else: a reset while nobody listens would end the process (hostile inputs 0.4).
     socket.on('error', () => {})
@@ -193,6 +199,7 @@ export function makeGatewayServer({
 
   function onRequest(req: IncomingMessage, res: ServerResponse): void {
     if (!hears(req.socket)) return
+    if (leaving) res.shouldKeepAlive = false
     const isOwn = req.url?.startsWith('/') || req.url === '*'
     const road = isOwn ? jobApi : forward
     turns.take(
@@ -206,6 +213,18 @@ export function makeGatewayServer({
         refuseResponse(req, res, error, story.refusedUnread(error))
       },
     )
+  }
+
+  /**
+   * What the kernel has taken for us already would be reset with the listener. libuv takes one connection in a turn of the
+   * event loop (1.52), and the first turn here may have looked before.
+   */
+  async function takeQueued(): Promise<void> {
+    for (let turn = 0, empty = 0; empty < 2 && turn < maxQueued; turn++) {
+      const before = taken
+      await new Promise((resolve) => setImmediate(resolve))
+      empty = taken === before ? empty + 1 : 0
+    }
   }
 
   return {
@@ -237,13 +256,17 @@ export function makeGatewayServer({
       return sockets.size
     },
 
+    /** From here on each answer is the last of its connection, so that clients come back elsewhere. */
+    leave(): void {
+      leaving = true
+    },
+
     /**
      * No new connections; idle ones are closed, the others end with their request or tunnel.
      * Resolves when none is left, or when the signal aborts.
      */
     async stopAccepting(deadline: AbortSignal): Promise<void> {
-      // What the kernel has taken for us already would be reset with the listener: accept it first.
-      for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve))
+      await takeQueued()
       server.close()
       while (sockets.size > 0 && !deadline.aborted) {
         server.closeIdleConnections()

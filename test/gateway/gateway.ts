@@ -1,6 +1,8 @@
 // What the parts do only together, through the gateway's own verbs. The roads of a request: test/integration.
 
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import { GatewayError } from '../../src/errors.ts'
 import { makeMemoryFeed } from '../../src/store/memory/feed.ts'
@@ -8,7 +10,7 @@ import { openMemoryStore } from '../../src/store/memory/memory.ts'
 import type { TrafficStore } from '../../src/store/store.ts'
 import { startGateway } from '../fixtures/gateway.ts'
 import { readAnswer, readBytes, readToEnd } from '../fixtures/raw-answer.ts'
-import { connectThrough, openSocket } from '../fixtures/raw-client.ts'
+import { connectThrough, getThrough, openSocket } from '../fixtures/raw-client.ts'
 import {
   established,
   establishing,
@@ -52,6 +54,65 @@ t.test('a process that stood still is not ready, and soon again', async (t) => {
   while (performance.now() < endMs);
   t.match(gateway.missing(), [/^this process comes to its work \d+ ms too late$/])
   await until('it is', () => gateway.missing().length === 0)
+})
+
+/** In a thread of its own, so that they come while this one stands still. */
+const manyClients = `
+  const { connect } = require('node:net')
+  const { parentPort, workerData: { port, count, came } } = require('node:worker_threads')
+  const answers = []
+  for (let client = 0; client < count; client++) {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write('CONNECT localhost:443 HTTP/1.1\\r\\nX-Job-Id: job-' + client + '\\r\\n\\r\\n')
+      if (Atomics.add(came, 0, 1) + 1 === count) Atomics.notify(came, 0)
+    })
+    const answer = (said) => {
+      socket.destroy()
+      if (answers.push(said) === count) parentPort.postMessage(answers)
+    }
+    socket.once('data', (bytes) => answer(String(bytes).slice(0, 12)))
+    socket.once('end', () => answer('an end'))
+    socket.once('error', (error) => answer(error.code))
+  }
+`
+
+t.test('a stop serves those whom the kernel has taken already', async (t) => {
+  const upstream = await startReading(establishing())
+  t.teardown(upstream.stop)
+  const { gateway, port, stop } = await startGateway({ upstreams: [upstream] })
+  t.teardown(() => stop())
+  const count = 60
+  const came = new Int32Array(new SharedArrayBuffer(4))
+  const clients = new Worker(manyClients, { eval: true, workerData: { port, count, came } })
+  t.teardown(() => clients.terminate())
+  const answered = once(clients, 'message')
+  while (Atomics.load(came, 0) < count) Atomics.wait(came, 0, Atomics.load(came, 0), 50)
+  t.equal(gateway.connections, 0, 'nobody was looked at yet')
+  const stopped = stop(AbortSignal.timeout(20_000))
+  const [answers] = (await answered) as [string[]]
+  t.same([...new Set(answers)], ['HTTP/1.1 200'])
+  await stopped
+})
+
+t.test('from the stop on an answer is the last of its connection', async (t) => {
+  const { gatewayPort, gateway, stop } = await startGateway({
+    upstreams: [{ port: 1 }],
+    settings: { stopGraceMs: 60_000 },
+  })
+  const over = new AbortController()
+  const ask = (socket?: Socket) =>
+    getThrough({ gatewayPort, url: '/v1/job', userinfo: 'job-1:x', ...(socket && { socket }) })
+  const before = await ask()
+  t.not(before.headers.connection, 'close')
+  const stopped = stop(over.signal)
+  t.same(gateway.missing(), ['this gateway is stopping'])
+  for (const { status, headers, socket } of [await ask(before.socket), await ask()]) {
+    socket.destroy()
+    t.equal(status, 404, 'it is served still')
+    t.equal(headers.connection, 'close')
+  }
+  over.abort()
+  await stopped
 })
 
 t.test('a stop at its deadline resets what is open, records it, and signs off', async (t) => {

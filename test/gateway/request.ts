@@ -23,7 +23,6 @@ function setUp(t: Test, { max = 1, perJob = null }: { max?: number; perJob?: num
   t.teardown(() => tunnels.stop())
   const limits = makeTunnelLimits({ maxTunnels: max, tunnelsPerJob: perJob, tunnelsPerToken: null })
   const state = {
-    stopping: false,
     isThere: true,
     looked: 0,
     opened: 0,
@@ -45,7 +44,6 @@ function setUp(t: Test, { max = 1, perJob = null }: { max?: number; perJob?: num
     limits,
     pinning: { letGo: (its: unknown) => state.letGo.push(its) } as never,
     isThere: (id) => state.isThere && id === 'up-1',
-    isStopping: () => state.stopping,
     memory: { isShort: false },
     events: facts.events,
     now: clock.now,
@@ -80,12 +78,8 @@ t.test('what is no request is published as one, with nothing read of it', async 
   ])
 })
 
-t.test('a gateway that stops, or carries all that it may, opens nothing', async (t) => {
+t.test('a gateway that carries all that it may opens nothing', async (t) => {
   const { story, begin, state } = setUp(t, { max: 1 })
-  state.stopping = true
-  await t.rejects(story.open(begin(), never), { code: 'overloaded', message: /stopping/ })
-  t.equal(state.looked, 0)
-  state.stopping = false
   const request = begin()
   t.equal(await story.open(request, never), tunnel)
   await t.rejects(story.open(begin(), never), { code: 'overloaded', status: 503 }, 'before it is carried')
