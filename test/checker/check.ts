@@ -74,15 +74,18 @@ export async function check(records: Records, given: Partial<Settings> = {}): Pr
   }
 
   const later = settings.skewMs
-  const lost = faults.all.filter(({ kind }) => kind === 'gateway_killed' || kind.startsWith('store_'))
+  const lost = faults.all.filter(({ kind }) => kind.startsWith('gateway_') || kind.startsWith('store_'))
   const sources: Source[] = [
-    // What has to do with time itself comes before what was told at that time.
     await openSource(
       lost.toSorted((a, b) => a.fromMs - b.fromMs),
       ({ fromMs }) => fromMs,
+      () => turns.forgetAll(),
+    ),
+    // What it wrote last may be a little later than what was done to it was written down.
+    await openSource(
+      lost.filter(({ kind }) => kind === 'gateway_killed').toSorted((a, b) => a.fromMs - b.fromMs),
+      ({ fromMs }) => fromMs + settings.tieMs,
       (fault) => {
-        turns.forgetAll()
-        if (fault.kind !== 'gateway_killed') return
         jobs.gatewayKilled(fault)
         requests.gatewayKilled(fault)
       },
