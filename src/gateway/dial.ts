@@ -8,6 +8,7 @@ import { GatewayError } from '../errors.ts'
 import { formatTarget } from '../routing/target.ts'
 import type { Target, Upstream } from '../types.ts'
 import { makeConnectReplyReader, type ReplyProgress } from './connect-reply.ts'
+import { isOwnWant, noSocketLeft } from './own-want.ts'
 
 export type DialLimits = {
   readonly connectTimeoutMs: number
@@ -18,8 +19,6 @@ export type DialLimits = {
   readonly signal: AbortSignal
 }
 
-/** Our own want of sockets or ports is nobody else's fault. */
-const ownFaults = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAGAIN'])
 /** Ours (401 and 407: credentials) or its own (403: ConnectPort, Filter, Allow), so never the client's status. */
 const configured = new Set([400, 401, 403, 407])
 const unroutable = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'])
@@ -131,13 +130,7 @@ function readReply(
 }
 
 function connectFailure(upstream: Upstream, error: NodeJS.ErrnoException): GatewayError {
-  if (ownFaults.has(error.code ?? '')) {
-    return new GatewayError(
-      'overloaded',
-      { detail: `The gateway has no socket left (${error.code}).` },
-      { cause: error },
-    )
-  }
+  if (isOwnWant(error)) return noSocketLeft(error)
   return new GatewayError(
     'upstream_failed',
     {

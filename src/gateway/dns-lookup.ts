@@ -4,6 +4,7 @@
 import { Resolver } from 'node:dns/promises'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
+import { isOwnWant, wantOfFiles } from './own-want.ts'
 import type { Address, Lookup } from './resolver.ts'
 
 export type Family = '4' | '6' | 'any'
@@ -31,7 +32,7 @@ export function makeDnsLookup({ family, hostsPath, servers }: Options): Lookup {
     const answers = await Promise.allSettled(wanted.map((version) => query(resolver, host, version)))
     const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
     const failure = answers.find((answer) => answer.status === 'rejected')
-    if (found.length === 0 && failure) throw failure.reason
+    if (found.length === 0 && failure) throw reasonOf(failure.reason)
     // Half an answer: the other family is asked for again soon, or one lost packet would hide it for all of the TTL.
     return answers.some(isLost) ? found.map(({ address }) => ({ address, ttlMs: 0 })) : found
   }
@@ -50,10 +51,20 @@ async function query(resolver: Resolver, host: string, version: number): Promise
   return records.map(({ address, ttl }) => ({ address, ttlMs: ttl * 1000 }))
 }
 
-/** hosts(5): an address, then its names; `#` begins a comment. A machine without one has no such names. */
+function reasonOf(error: NodeJS.ErrnoException): NodeJS.ErrnoException {
+  return (error.code === 'ECONNREFUSED' && wantOfFiles()) || error
+}
+
+/**
+ * hosts(5): an address, then its names; `#` begins a comment. A machine without one has no such names.
+ * @throws where we cannot open it now: DNS may have another answer
+ */
 async function readHosts(path: string): Promise<Map<string, string[]>> {
   const names = new Map<string, string[]>()
-  const text = await readFile(path, 'utf8').catch(() => '')
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (isOwnWant(error)) throw error
+    return ''
+  })
   for (const line of text.split('\n')) {
     const [address, ...hosts] = line.replace(/#.*/, '').trim().split(/\s+/)
     if (!address || isIP(address) === 0) continue

@@ -4,6 +4,7 @@
 import { isIP } from 'node:net'
 import { startDeadline } from '../deadline.ts'
 import { GatewayError } from '../errors.ts'
+import { isOwnWant, noSocketLeft } from './own-want.ts'
 
 export type Address = { readonly address: string; readonly ttlMs: number }
 /** @throws an error whose `code` is one of node:dns; none found is an empty list or ENOTFOUND/ENODATA */
@@ -129,6 +130,7 @@ async function within(host: string, { timeoutMs, limit, lookup }: Within): Promi
 }
 
 function translate(host: string, timeoutMs: number, error: NodeJS.ErrnoException): GatewayError {
+  if (isOwnWant(error)) return noSocketLeft(error)
   if (error.code === 'ETIMEOUT' || error.code === 'ECANCELLED') return tooSlow(host, timeoutMs, error)
   return notFound(host, error.code ?? 'the look-up failed', error)
 }
