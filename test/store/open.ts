@@ -32,6 +32,20 @@ t.test('with a URL it is in Redis, and outlives the one who opened it', async (t
   t.equal(await second.snapshots.version(), 3)
 })
 
+t.test('a pin waits for as many replicas as are asked for', async (t) => {
+  const { server } = await redisFor(t)
+  const choice = { ...common, redisUrl: server.url, commandTimeoutMs: 500, waitReplicas: 1 }
+  const store = await openTrafficStore(choice)
+  t.teardown(() => store.close())
+  await store.snapshots.publish(snapshot(1, ['up-a']))
+  const job = { id: 'j', type: null, institution: null }
+  const request = { job, gatewayId: 'gw-1', version: 1, eligible: ['up-a'], refused: [] }
+  await t.rejects(store.pins.pin(request), {
+    code: 'store_unavailable',
+    fields: { detail: /0 of 1 replicas have the pin/ },
+  })
+})
+
 async function folderFor(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'lanekeeper-data-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))

@@ -8,9 +8,12 @@ import type { Test } from 'tap'
 import { openRedisClient } from '../../../src/store/redis/client.ts'
 import { openConnection, readyOrNot } from '../../../src/store/redis/connection.ts'
 import { makeGroupWait } from '../../../src/store/redis/group-wait.ts'
+import { openRedisStore } from '../../../src/store/redis/redis.ts'
 import { startFaultProxy } from '../../fixtures/fault-proxy.ts'
 import { redisFor } from '../../fixtures/redis-under-test.ts'
 import { startRedis } from '../../fixtures/redis.ts'
+import { snapshot } from '../../fixtures/snapshot.ts'
+import { life } from '../../fixtures/store-under-test.ts'
 import { until } from '../../fixtures/until.ts'
 
 /** A WAIT gets 400 ms of it: the replica's answer comes through this process and a busy machine. */
@@ -62,9 +65,16 @@ t.test(
     const { server, raw, rawReplica, link } = await replicated(t)
     const client = await clientFor(t, server.url, 1)
     const careless = await clientFor(t, server.url, 0)
-    const other = new Redis(server.url, { enableReadyCheck: false, disableClientInfo: true, protocol: 2 })
+    const other = new Redis(server.url)
     t.teardown(() => other.disconnect())
-    await until('it is connected', () => other.status === 'ready')
+    await other.ping()
+    // A WAIT itself adds to what replicas must have, which they confirm by themselves each second.
+    await until('the replica has all that was', async () => {
+      const text = await raw.info('replication')
+      const [, has] = /^slave0:.*,offset=(\d+)/m.exec(text) ?? []
+      const [, all] = /^master_repl_offset:(\d+)/m.exec(text) ?? []
+      return has === all
+    })
     link.stall('down')
     const refused = { code: 'store_unavailable', fields: { detail: /0 of 1 replicas have the pin/ } }
     await t.rejects(
@@ -88,13 +98,28 @@ t.test(
       refused,
     )
 
-    t.equal(await other.wait(1, 50), 1, 'a WAIT on a connection that wrote nothing says that all is well')
+    t.equal(await other.wait(1, 50), 1, 'a WAIT on another connection says that all is well')
 
     link.heal()
     t.equal(await client.askReplicated((redis) => redis.get('k')), 'v')
     t.equal(await rawReplica.get('k'), 'v')
   },
 )
+
+t.test('a pin is told once a replica has it; refused, it is found by the next try', async (t) => {
+  const { server, raw, link } = await replicated(t)
+  const store = await openRedisStore({ url: server.url, fleet: 'f', life, commandTimeoutMs, waitReplicas: 1 })
+  t.teardown(() => store.close())
+  await store.snapshots.publish(snapshot(1, ['up-a', 'up-b']))
+  const job = { id: 'j', type: null, institution: null }
+  const pin = () =>
+    store.pins.pin({ job, gatewayId: 'gw-1', version: 1, eligible: ['up-a', 'up-b'], refused: [] })
+  link.stall('down')
+  await t.rejects(pin(), { code: 'store_unavailable', fields: { detail: /0 of 1 replicas have the pin/ } })
+  link.heal()
+  await until('the replica is back', async () => (await raw.wait(1, 3000)) === 1)
+  t.match(await pin(), { kind: 'pinned', reused: true, pin: { upstreamId: 'up-a' } })
+})
 
 t.test('more replicas than there are: the answer says how many have it', async (t) => {
   const { server } = await replicated(t)
