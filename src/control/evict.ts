@@ -57,6 +57,20 @@ export function makeEvictions({ fleet, pins, snapshots, events }: Parts) {
     })
   }
 
+  /** @returns whether there was something to be written down */
+  async function writeDown(): Promise<boolean> {
+    const unwritten = [...released]
+    for (const [asked, jobs] of unwritten) {
+      // Ours alone from here on, unless it fails.
+      released.delete(asked)
+      await record(asked, jobs).catch((error: unknown) => {
+        released.set(asked, (released.get(asked) ?? 0) + jobs)
+        throw error
+      })
+    }
+    return unwritten.length > 0
+  }
+
   /** @returns whether it has changed the fleet's version */
   return async function pass(): Promise<boolean> {
     const { evictionAsked } = await fleet.head()
@@ -65,11 +79,6 @@ export function makeEvictions({ fleet, pins, snapshots, events }: Parts) {
       await proveWritable()
       await evictAll(evictionAsked, snapshot)
     }
-    const unwritten = [...released]
-    for (const [asked, jobs] of unwritten) {
-      await record(asked, jobs)
-      released.delete(asked)
-    }
-    return unwritten.length > 0
+    return writeDown()
   }
 }
