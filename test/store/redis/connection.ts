@@ -69,7 +69,7 @@ t.test('a name that stops resolving, and comes back as another address, is resol
   dns.lookup = lookupInstead as unknown as typeof dns.lookup
   const connection = open(t, `redis://redis.test:${first.port}`)
   const isAt = async (bind: string) =>
-    connection.isReady && String(await connection.redis.config('GET', 'bind')).includes(bind)
+    String(await connection.redis.config('GET', 'bind').catch(() => '')).includes(bind)
   await until('it is known that there is no such name', () => connection.lostBy !== null)
   t.match(connection.lostBy, { code: 'ENOTFOUND' })
   address = '127.0.0.1'
