@@ -236,6 +236,40 @@ t.test('a pass of sync that is asked for begins soon, and its report is that one
   })
 })
 
+t.test(
+  'one that meets an outage of the database is made later, and its report is still that one',
+  async (t) => {
+    const world = await setUp(t, [instanceOf('vm-1')])
+    const { records } = world
+    let isDown = false
+    const read: typeof records.store.fleet.read = async () => {
+      if (isDown) throw new ControlError('database_unavailable', 'away')
+      return records.store.fleet.read()
+    }
+    const kept: string[] = []
+    const keep: typeof records.store.syncs.keep = (report) => {
+      kept.push(report.pass)
+      return records.store.syncs.keep(report)
+    }
+    const often = { ...settings, sync: { ...settings.sync, everyMs: 50 } }
+    const control = world.make({
+      records: {
+        ...records.store,
+        fleet: { ...records.store.fleet, read },
+        syncs: { ...records.store.syncs, keep },
+      },
+      settings: often,
+    })
+    await control.start()
+    isDown = true
+    const { pass } = await control.sync.ask({ confirm: true }, operator.author)
+    await until('the outage is noticed', () => control.database.problem === 'away')
+    isDown = false
+    await until('it is reported', () => kept.includes(pass))
+    t.equal(world.facts.of('database_lost').length, 1)
+  },
+)
+
 t.test('two that start at once take the same in, once', async (t) => {
   const world = await setUp(t, [instanceOf('vm-1')], { restrictions: [rule] })
   await Promise.all([world.control.start(), world.make().start()])
