@@ -29,6 +29,8 @@ import type { Target, Upstream } from './types.ts'
 
 /** Monotonic milliseconds: the wall clock may jump. */
 const now = () => performance.now()
+/** Milliseconds since 1970 as this process counts them: pins in memory outlive a jump of the wall clock as those in Redis do. */
+const steadyClock = () => performance.timeOrigin + performance.now()
 
 /** @throws Error where another process has the data folder */
 export function openRecords(config: Config): Promise<RecordStore> {
@@ -54,7 +56,7 @@ export function openStore(config: Config): Promise<TrafficStore> {
     life: lifeOf(config),
     limits: { ...storeLimits, maxLanes: config['pins.maxLanes'], maxPins: config['pins.max'] },
     commandTimeoutMs: config['redis.commandTimeoutMs'],
-    now: Date.now,
+    now: steadyClock,
   })
 }
 

@@ -3,7 +3,6 @@
 //
 // It is control too, with probes under way: nothing is ejected either.
 
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { startFaultProxy } from '../fixtures/fault-proxy.ts'
 import { requestThrough, startFleet, startRole, type Fleet } from '../fixtures/fleet.ts'
@@ -84,9 +83,8 @@ t.test('a process that stands still blames nobody for it', async (t) => {
   await until('traffic flows', () => traffic.requests() > 60)
 
   const before = traffic.requests()
-  troubles.make(stalled, { kind: 'stall', ms: stallMs })
-  // It stands still by the time this is asked, and answers it as the first thing after that.
-  await delay(300)
+  await troubles.make(stalled, { kind: 'stall', ms: stallMs })
+  // It stands still by now, and answers this as the first thing after that.
   const [ready, healthy] = await Promise.all([adminGet(stalled, '/readyz'), adminGet(stalled, '/healthz')])
   t.equal(ready.status, 503)
   t.match(JSON.parse(ready.body).missing, [/^this process comes to its work \d+ ms too late$/])
