@@ -38,7 +38,7 @@ export async function check(records: Records, given: Partial<Settings> = {}): Pr
     if (settings.isOver) checkEnd(records.tables, records.machines, findings)
   }
 
-  const excuse = makeExcuse({ settings, history, faults })
+  const excuses = makeExcuse({ settings, history, faults })
   const pins = makePins({ settings, history, findings })
   const turns = makeTurns({ settings, history, findings })
   const requests = makeRequests({ settings, faults, findings })
@@ -47,7 +47,7 @@ export async function check(records: Records, given: Partial<Settings> = {}): Pr
     settings,
     history,
     findings,
-    excuse,
+    excuse: excuses.excuse,
     pinned(job, upstream, line) {
       pins.pinned(job, upstream, line)
       if (settings.checkTurns) turns.pinned(job, upstream, line)
@@ -63,6 +63,7 @@ export async function check(records: Records, given: Partial<Settings> = {}): Pr
     secrets.line(line)
     requests.line(line)
     pins.line(line)
+    excuses.line(line)
     if (settings.checkTurns) turns.line(line)
     jobs.line(line)
   }

@@ -17,7 +17,9 @@ export type Life = {
   readonly knownBy: Map<string, number>
   /** Where it may go as a `flex` job. */
   readonly flexTo: Set<string>
-  isHashed: boolean
+  /** Lines that tell where it was pinned without the store, and with it; the newest few. */
+  readonly hashed: GatewayLine[]
+  readonly given: GatewayLine[]
   conflict: GatewayLine | null
   /** A line told where it was pinned; a tunnel of a pin that no line tells is a turn that nobody logged. */
   isLogged: boolean
@@ -67,7 +69,8 @@ export function newLife(atMs: number): Life {
     open: new Map(),
     knownBy: new Map(),
     flexTo: new Set(),
-    isHashed: false,
+    hashed: [],
+    given: [],
     conflict: null,
     isLogged: false,
   }

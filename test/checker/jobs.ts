@@ -89,7 +89,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     else renewIfOver(job, line.atMs)
     job.lane = laneOf({ type: line.type ?? null, institution: line.institution ?? null })
     job.life.isLogged = true
-    job.life.isHashed ||= line.name === 'pin_hashed'
+    keep(line.name === 'pin_hashed' ? job.life.hashed : job.life.given, line)
     pin(job, line.upstream!, line)
     pinned(job, line.upstream!, line)
   }
@@ -97,6 +97,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
   function moved(line: GatewayLine): void {
     const job = jobOf(line.job!, line, line.atMs)
     job.life.isLogged = true
+    keep(job.life.given, line)
     if (line.reason === 'flex') job.life.flexTo.add(line.to!)
     else job.failed.add(line.from!)
     pin(job, line.to!, line)
@@ -279,6 +280,14 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     },
   }
 }
+
+/** The newest ones: a life has few. */
+function keep(lines: GatewayLine[], line: GatewayLine): void {
+  lines.push(line)
+  if (lines.length > mostPins) lines.shift()
+}
+
+const mostPins = 8
 
 /** Of a job's requests for which no client has told anything: more are not remembered. */
 const mostAnswers = 200

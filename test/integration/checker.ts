@@ -443,7 +443,14 @@ const allowed: readonly Allowed[] = [
   {
     name: 'a job by hash whom only some gateways served so',
     exception: 'hash_in_partial_partition',
-    tell: (run, { job }) => void (find(run, job, 'pin_made').name = 'pin_hashed'),
+    tell(run, { job, to, movedMs }) {
+      const made = find(run, job, 'pin_made')
+      const [gateway, other] = made.gateway === 'g1' ? ['g1', 'g2'] : ['g2', 'g1']
+      run.lines.push({ ...made, gateway: other, upstream: to, atMs: movedMs - 1 })
+      made.name = 'pin_hashed'
+      run.lines.push({ gateway, name: 'store_lost', atMs: made.atMs - 1 })
+      run.lines.push({ gateway, name: 'store_found', atMs: movedMs + 50 })
+    },
   },
   {
     name: 'a process that kept its pins in memory',
@@ -570,4 +577,20 @@ t.test('the command says it in words and by its exit code', async (t) => {
   recordOf(run, 'job-7').address = '127.0.1.77'
   t.match(verdict(write('wrong.jsonl', run.clients), '--ledger', ledger), { status: 1, last: 'NOT clean' })
   t.equal(spawnSync(process.execPath, [main]).status, 2)
+})
+
+t.test('a hashed job that went elsewhere once the store was back is no exception', async (t) => {
+  const run = cleanRun()
+  const job = 'job-100'
+  const made = find(run, job, 'pin_made')
+  const to = another(run, job)
+  reroute(run, job, to, 1)
+  const { atMs } = run.lines.filter((line) => line.job === job && line.name === 'tunnel_opened')[1]!
+  const [gateway, other] = made.gateway === 'g1' ? ['g1', 'g2'] : ['g2', 'g1']
+  run.lines.push({ ...made, gateway: other, upstream: to, atMs: atMs - 1 })
+  made.name = 'pin_hashed'
+  run.lines.push({ gateway, name: 'store_lost', atMs: made.atMs - 1 })
+  run.lines.push({ gateway, name: 'store_found', atMs: made.atMs + 20 })
+  const { violations } = await verdictOf(run, { checkTurns: false, skewMs: 20 })
+  t.match(violations, [{ invariant: 1 }])
 })
