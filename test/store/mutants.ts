@@ -106,8 +106,8 @@ const mutants: Mutant[] = [
     edits: [
       {
         file: 'ring',
-        from: 'return nil\nend\n\n-- Answers',
-        to: "redis.call('LMOVE', ring, ring, 'RIGHT', 'LEFT')\n  return nil\nend\n\n-- Answers",
+        from: 'return nil, isSound\nend',
+        to: "redis.call('LMOVE', ring, ring, 'RIGHT', 'LEFT')\n  return nil, isSound\nend",
       },
     ],
   },
@@ -160,9 +160,10 @@ const twoCalls: Edit[] = [
   { file: 'ring', from: 'for _ = 1, redis.call', to: 'for _ = 1, 1 + redis.call' },
   {
     file: 'ring',
-    from: 'if not skip[id] and has(id) then return id end',
-    to: "if not id then return nil end if not skip[id] and has(id) then return id end redis.call('RPUSH', ring, id)",
+    from: 'elseif not skip[id] then\n      return id, isSound\n    end',
+    to: "elseif not skip[id] then return id, isSound end redis.call('RPUSH', ring, id)",
   },
+  { file: 'ring', from: 'if not has(id)', to: 'if not id then return nil, isSound end if not has(id)' },
   // Without this the missing id would be noticed, and the ring rebuilt.
   {
     file: 'ring',
