@@ -39,7 +39,7 @@ export function makeFollowing({ gatewayId, feed, pins, known, life, now }: Parts
     switch (notice.kind) {
       case 'pinned':
         toldWhileReading?.add(notice.pin.job.id)
-        // What this gateway has done itself it knows better.
+        // What this gateway has done itself it knows better; what it was not answered it may not count on.
         if (notice.pin.freshBy !== gatewayId) known.follow(notice.pin, { now: now() })
         return
       case 'touched':

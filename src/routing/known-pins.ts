@@ -11,7 +11,7 @@ export type KnownPin = {
   upstreamId: string
   /** `own`: made here and still fresh; `foreign`: made by another gateway and still fresh there; `used`: a tunnel has opened. */
   standing: 'own' | 'foreign' | 'used'
-  /** The gateway that made it, while it was fresh. */
+  /** The gateway that made it, while it was fresh or is `hashed`. */
   freshBy: string | null
   /** Made here while the store was away; it does not know of it yet. */
   hashed: boolean
@@ -166,6 +166,8 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
     /** Takes in what is told of a pin of another gateway. It is not trusted while the store can be asked. */
     follow(pin: Pin, { now, lastUseMs = now }: { now: number; lastUseMs?: number }): void {
       const old = pins.get(pin.job.id)
+      // Which of the two stands the store decides, when it is given back.
+      if (old?.hashed) return
       if (!old || pin.pinnedAtMs > old.pinnedAtMs) add(pin, { now, lastUseMs, trustedUntilMs: -Infinity })
       else if (isSame(old, pin)) standsAs(old, pin)
       // Its maker has moved it; one that is used, or under way here, is known better.
@@ -184,6 +186,7 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
     addHashed(pin: Pin, now: number): KnownPin {
       const known = add(pin, { now, trustedUntilMs: -Infinity })
       known.hashed = true
+      known.freshBy = gatewayId
       hashed.add(known)
       return known
     },
@@ -251,5 +254,6 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
 /** What the store is given back. */
 export function toRemembered(pin: KnownPin): RememberedPin {
   const { job, upstreamId, pinnedAtMs, standing, hashed } = pin
-  return { job, upstreamId, pinnedAtMs, hashed, freshBy: standing === 'used' ? null : pin.freshBy }
+  const freshBy = standing === 'used' && !hashed ? null : pin.freshBy
+  return { job, upstreamId, pinnedAtMs, hashed, freshBy }
 }

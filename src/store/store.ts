@@ -64,7 +64,7 @@ export type Touch = {
 
 /** A pin that a gateway remembers. */
 export type RememberedPin = Omit<Pin, 'expiresAtMs'> & {
-  /** Made while the store was away, so no store has ever confirmed it. */
+  /** Made by `freshBy` while the store was away, so no store has ever confirmed it; it is used, not fresh. */
   readonly hashed: boolean
 }
 

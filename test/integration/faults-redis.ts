@@ -7,6 +7,7 @@ import { rendezvousOrder } from '../../src/routing/rendezvous.ts'
 import { startFaultProxy } from '../fixtures/fault-proxy.ts'
 import { holdTunnel } from '../fixtures/held-tunnel.ts'
 import { ask, startRedisWorld, upstreamIds, type RedisWorld } from '../fixtures/redis-world.ts'
+import { redisFor } from '../fixtures/redis-under-test.ts'
 import { startRedis } from '../fixtures/redis.ts'
 import { until } from '../fixtures/until.ts'
 import { makeUpstream } from '../fixtures/upstream.ts'
@@ -45,7 +46,9 @@ async function storedAgain(t: Test, { stored, raw, keys }: RedisWorld, jobs: Job
   const pins = await stored()
   t.strictSame(new Map([...jobs.keys()].map((job) => [job, pins.get(job)])), jobs, 'Redis has them so too')
   const counts = Object.entries(await raw.hgetall(keys.counts)).map(([id, count]) => [id, Number(count)])
-  const wanted = upstreamIds.map((id) => [id, [...pins.values()].filter((one) => one === id).length])
+  const wanted = upstreamIds
+    .map((id) => [id, [...pins.values()].filter((one) => one === id).length])
+    .filter(([, count]) => count !== 0)
   t.strictSame(counts.toSorted(), wanted, 'and counts them')
 }
 
@@ -262,6 +265,36 @@ t.test('keys are evicted while the jobs have tunnels: no job moves', async (t) =
 })
 
 t.test(
+  'pins wait for a replica that lags: new jobs are refused by both gateways, known ones go on',
+  async (t) => {
+    const redis = await startRedis({ settings: { 'repl-diskless-sync-delay': '0' } })
+    t.teardown(redis.stop)
+    const link = await startFaultProxy({ host: '127.0.0.1', port: redis.port })
+    t.teardown(link.stop)
+    const { raw: replica } = await redisFor(t)
+    await replica.replicaof('127.0.0.1', link.port)
+    await until('the replica follows', async () =>
+      (await replica.info('replication')).includes('master_link_status:up'),
+    )
+    const world = await startRedisWorld(t, { redis, waitReplicas: 1, commandTimeoutMs: 600 })
+    const jobs = await makeJobs(world, 4)
+
+    link.stall()
+    for (const gateway of world.gateways)
+      t.match(
+        await ask(gateway, 'new'),
+        { status: 503, code: 'store_unavailable' },
+        'also who heard of its pin',
+      )
+    await standEverywhere(t, world, jobs, 'before')
+    const made = (await world.stored()).get('new')
+    link.heal()
+    await until('the replica has it', () => replica.hexists(world.keys.pins, 'new'))
+    await standEverywhere(t, world, new Map([...jobs, ['new', made!]]), 'and the new one where it was pinned')
+  },
+)
+
+t.test(
   'hash: both gateways serve a new job alike, without a second choice, and Redis has it later',
   async (t) => {
     const redis = await startRedis()
@@ -297,5 +330,38 @@ t.test(
     proxy.heal()
     await world.whole()
     await storedAgain(t, world, new Map([...known, ...hashed]))
+  },
+)
+
+t.test(
+  'hash: Redis pins a job, and the answer is lost with the connection: one way all the same',
+  async (t) => {
+    const redis = await startRedis()
+    t.teardown(redis.stop)
+    const proxy = await startFaultProxy({ host: '127.0.0.1', port: redis.port })
+    t.teardown(proxy.stop)
+    const world = await startRedisWorld(t, {
+      redis,
+      url: `redis://127.0.0.1:${proxy.port}`,
+      settings: { storeDown: 'hash' },
+    })
+    const { gateways, stored } = world
+    await ask(gateways[0]!, 'first')
+    for (const andCut of [false, true]) {
+      const served = new Map<string, string>()
+      for (let n = 0; n < 4; n++) {
+        const job = `torn-${andCut}-${n}`
+        proxy.cutAt([job], 'answer', { andCut })
+        const { upstream, status } = await ask(gateways[n % 2]!, job)
+        t.equal(status, 200)
+        t.ok((await stored()).has(job), 'Redis has pinned it')
+        served.set(job, upstream!)
+        proxy.heal()
+        await world.whole()
+      }
+      await standEverywhere(t, world, served, 'served first')
+      await storedAgain(t, world, new Map([...(await stored()), ...served]))
+      for (const { facts } of gateways) t.same(facts.of('pin_conflict'), [])
+    }
   },
 )

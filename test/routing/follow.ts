@@ -66,6 +66,15 @@ t.test('what is told', async (t) => {
 
   t.test('what this gateway did itself it knows better', async (t) => {
     const { known, tell } = setUp()
+    const own = pinOf('j', { freshBy: 'gw-1', upstreamId: 'up-2' })
+    const pin = known.remember(own, { now: 0, trustedUntilMs: 100 })
+    tell({ kind: 'pinned', pin: pinOf('j', { freshBy: 'gw-1' }) })
+    t.equal(known.get('j'), pin)
+    t.equal(pin.upstreamId, 'up-2')
+  })
+
+  t.test('and what it was not answered it does not know: a replica may not have it yet', async (t) => {
+    const { known, tell } = setUp()
     tell({ kind: 'pinned', pin: pinOf('j', { freshBy: 'gw-1' }) })
     t.equal(known.size, 0)
   })

@@ -214,5 +214,22 @@ t.test('what the store is given back: as it was made, fresh only while no tunnel
   t.match(toRemembered(known.get('theirs')!), { ...rest, freshBy: 'gw-2' })
   known.followTouch({ jobId: 'theirs', upstreamId: 'up-1', used: true }, 0)
   t.match(toRemembered(known.get('theirs')!), { freshBy: null })
-  t.match(toRemembered(known.addHashed(pinOf('hashed', { freshBy: null }), 0)), { hashed: true })
+  const hashed = known.addHashed(pinOf('hashed', { freshBy: null }), 0)
+  t.match(toRemembered(hashed), { hashed: true, freshBy: 'gw-1' }, 'with its maker, though it is used')
+  known.confirmed(hashed)
+  t.match(toRemembered(hashed), { hashed: false, freshBy: null })
 })
+
+t.test(
+  'one made without the store gives way to no notice: the store decides when it is given back',
+  async (t) => {
+    const { known } = setUp()
+    const hashed = known.addHashed(pinOf('j', { freshBy: null }), 0)
+    const other = pinOf('j', { upstreamId: 'up-2', freshBy: 'gw-2', pinnedAtMs: hashed.pinnedAtMs + 1 })
+    known.follow(other, { now: 0 })
+    t.equal(known.get('j'), hashed)
+    known.confirmed(hashed)
+    known.follow(other, { now: 0 })
+    t.equal(known.get('j')?.upstreamId, 'up-2')
+  },
+)

@@ -118,7 +118,8 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
     return answers.map(({ stands }) => stands)
   }
 
-  function restoreOne({ hashed, ...pin }: RememberedPin): RestoreAnswer {
+  function restoreOne({ hashed, freshBy: maker, ...remembered }: RememberedPin): RestoreAnswer {
+    const pin = { ...remembered, freshBy: hashed ? null : maker }
     if (pin.pinnedAtMs + life.maxLifeMs <= now()) return { kind: 'over' }
     const standing = live(pin.job.id)
     if (standing?.upstreamId === pin.upstreamId) {
@@ -126,7 +127,9 @@ export function makeMemoryPins({ rings, fleet, feed, life, now, limits }: Parts)
       extend(standing)
       return { kind: 'stands' }
     }
-    if (standing && (hashed || standing.pinnedAtMs >= pin.pinnedAtMs))
+    // Its answer was lost, so nobody was told of it.
+    const isUntold = hashed && standing?.freshBy != null && standing.freshBy === maker
+    if (standing && !isUntold && (hashed || standing.pinnedAtMs >= pin.pinnedAtMs))
       return { kind: 'conflict', pin: { ...standing } }
     const old = records.get(pin.job.id)
     if (old) drop(old)

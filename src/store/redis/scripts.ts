@@ -63,8 +63,15 @@ const table = {
   [script: string]: { pieces: readonly string[]; keys: readonly string[]; args: readonly string[] }
 }
 
-/** Who is told of their outcome may count on it: as many replicas as configured have it then. */
-const replicated: ReadonlySet<string> = new Set(['pin-job', 'move-pin'] satisfies (keyof typeof table)[])
+/**
+ * Who is told of their outcome may count on it: as many replicas as configured have it then. `use-pin` is how a gateway that
+ * only heard of a fresh pin asks whether it stands; its maker may still wait for a replica.
+ */
+const replicated: ReadonlySet<string> = new Set([
+  'pin-job',
+  'move-pin',
+  'use-pin',
+] satisfies (keyof typeof table)[])
 
 type Table = typeof table
 export type ScriptName = keyof Table
