@@ -25,7 +25,10 @@ export type Life = {
   isLogged: boolean
 }
 
-/** A use through another upstream than before: a release or a move that excuses it may be told a moment later. */
+/**
+ * A use through another upstream than before. What explains it may be told a moment later; that another pin stood in the
+ * store, only once its gateway is back from wherever it was cut off.
+ */
 export type Doubt = {
   readonly job: OpenJob
   readonly life: Life
@@ -58,6 +61,8 @@ export type OpenJob = {
   /** Lines of requests whose client has not told of them yet. */
   readonly answers: GatewayLine[]
   readonly latePins: LatePin[]
+  /** Unexplained so far. */
+  doubts: Doubt[]
 }
 
 export function newLife(atMs: number): Life {
@@ -86,6 +91,7 @@ export function newJob(id: string, lane: Lane, atMs: number): OpenJob {
     failed: new Set(),
     answers: [],
     latePins: [],
+    doubts: [],
   }
 }
 

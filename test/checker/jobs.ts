@@ -2,14 +2,14 @@
 // what is decided by both of them is handed on from here.
 //
 // Lines of several gateways are in the order of their clocks, not of what happened: so a use through another upstream is
-// doubted, and held against the job only once nothing has explained it for `tieMs`.
+// doubted, and held against the job only once nothing has explained it until the job is over.
 
 import { laneOf } from '../../src/lane.ts'
 import type { Excuse } from './excuses.ts'
 import type { History } from './history.ts'
 import { newJob, newLife, openTunnels, takeAnswer, type Doubt, type OpenJob } from './job.ts'
 import type { ClientRecord, Fault, GatewayLine, Settings } from './records.ts'
-import type { Findings } from './verdict.ts'
+import type { Exception, Findings } from './verdict.ts'
 
 export type Jobs = ReturnType<typeof makeJobs>
 
@@ -139,7 +139,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
       begin(job, life.releasedMs, line.atMs)
     else {
       const why = excuse({ life, lane: job.lane }, before, upstream, line.atMs)
-      if (why) findings.excused(why)
+      if (why) count(why)
       else doubts.push({ job, life, line, before, untilMs: line.atMs + tieMs, isOver: false })
     }
     job.life.upstream = upstream
@@ -169,12 +169,24 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
 
   function settleDoubts(atMs: number): void {
     while (doubts.length > 0 && doubts[0]!.untilMs < atMs) {
-      const { job, life, line, before, isOver } = doubts.shift()!
+      const doubt = doubts.shift()!
+      const { job, life, line, before, isOver } = doubt
       if (isOver) continue
       const why = excuse({ life, lane: job.lane }, before, line.upstream!, line.atMs)
-      if (why) findings.excused(why)
-      else findings.violated(1, `${job.id} was on ${before} and goes through ${line.upstream}`, line)
+      if (why) count(why)
+      else job.doubts.push(doubt)
     }
+  }
+
+  /** The line of a conflict counts by itself. */
+  function count(why: Exception): void {
+    if (why !== 'pin_conflict') findings.excused(why)
+  }
+
+  function judge(job: OpenJob): void {
+    for (const { line, before } of job.doubts)
+      findings.violated(1, `${job.id} was on ${before} and goes through ${line.upstream}`, line)
+    job.doubts.length = 0
   }
 
   function mayClose(job: OpenJob, atMs: number): boolean {
@@ -184,6 +196,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
   }
 
   function close(job: OpenJob): void {
+    judge(job)
     closed(job)
     if (job.pinnedTo !== null) on.get(job.pinnedTo)?.delete(job)
     jobs.delete(job.id)
@@ -227,8 +240,11 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     tunnel_closed: closedTunnel,
     pin_conflict(line) {
       const job = jobOf(line.job!, line, line.atMs)
+      const { kept, dropped } = line
       job.life.conflict = line
-      explain(job)
+      job.doubts = job.doubts.filter(
+        ({ before, line: { upstream } }) => !isSamePair([before, upstream], [kept, dropped]),
+      )
       findings.excused('pin_conflict')
     },
     request_refused(line) {
@@ -276,9 +292,16 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
 
     end(): void {
       settleDoubts(Infinity)
-      for (const job of jobs.values()) closed(job)
+      for (const job of jobs.values()) {
+        judge(job)
+        closed(job)
+      }
     },
   }
+}
+
+function isSamePair([a, b]: readonly [unknown, unknown], [c, d]: readonly [unknown, unknown]): boolean {
+  return (a === c && b === d) || (a === d && b === c)
 }
 
 /** The newest ones: a life has few. */

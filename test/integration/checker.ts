@@ -422,7 +422,8 @@ const allowed: readonly Allowed[] = [
     exception: 'pin_conflict',
     tell(run, { job, from, to, movedMs }) {
       const line = { gateway: 'g1', job, kept: to, dropped: from }
-      run.lines.push({ ...line, atMs: movedMs + 10, name: 'pin_conflict' })
+      // Its gateway was cut off, and is back only now.
+      run.lines.push({ ...line, atMs: movedMs + 2000, name: 'pin_conflict' })
     },
   },
   {

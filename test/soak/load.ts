@@ -22,6 +22,8 @@ const lanes = [
 /** A machine that cannot follow gets fewer jobs, never a queue. */
 const atOnceMost = 150
 const triesMost = 12
+/** Longer than anything here makes Redis late. */
+const returnsAfterMs = 6000
 
 export type Load = ReturnType<typeof startLoad>
 
@@ -65,7 +67,10 @@ export function startLoad({ perSecond, random, gateways, target, write }: Parts)
     // Some are never heard of again.
     if (random.chance(0.1)) return
     await attempt(() => requestThrough(anyPlace(), job, target, { road: 'release' }))
-    if (random.chance(0.1)) await run(job)
+    if (!random.chance(0.1)) return
+    // As a new job, once the other gateways have heard of its end: one that still remembers the old pin goes on with that.
+    await delay(returnsAfterMs)
+    await run(job)
   }
 
   /** @returns false where there is no use in going on */

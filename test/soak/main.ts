@@ -81,11 +81,7 @@ async function operate(operator: Operator, signal: AbortSignal): Promise<void> {
 }
 
 /** While control is still there. */
-async function takeTables(
-  operator: Operator,
-  { engine }: World,
-  recorder: Recorder,
-): Promise<Settings['isOver']> {
+async function takeTables(operator: Operator, { engine }: World, recorder: Recorder): Promise<void> {
   const rows: LedgerEntry[] = []
   for (let after = ''; ;) {
     const page = (await operator.look(`/v1/ledger?limit=1000${after}`)) as {
@@ -125,7 +121,6 @@ async function takeTables(
   writeFileSync(recorder.fileOf('tables'), JSON.stringify(tables))
   const machines = engine.instances().map(({ name, id }) => ({ name, incarnation: id }))
   writeFileSync(recorder.fileOf('machines'), JSON.stringify(machines))
-  return true
 }
 
 async function verdictOn(recorder: Recorder, world: World): Promise<Verdict> {
@@ -174,6 +169,14 @@ function tellGrowth(growth: readonly Growth[]): string[] {
   return problems
 }
 
+/** With nothing to do it holds what it held before the load, but for connections that are kept for a while. */
+function leftOpen(name: string, before: number, now: number): string[] {
+  say(`${name}: ${before} descriptors before the load, ${now} after it`)
+  return now > before + 25
+    ? [`${name} has ${now} descriptors open with nothing to do, ${before} at its start`]
+    : []
+}
+
 async function soak(recorder: Recorder, world: World): Promise<string[]> {
   const random = (stream: number) => makeRandom((seed + stream * 7919) >>> 0)
   const operator = makeOperator({
@@ -187,6 +190,8 @@ async function soak(recorder: Recorder, world: World): Promise<string[]> {
   say(`${fleetSize} upstreams run; the load begins`)
 
   const gauge = makeGauge(world.gateways)
+  await gauge.readAll()
+  const before = new Map(world.gateways.map((one) => [one, gauge.last(one).descriptors ?? 0]))
   const load = startLoad({
     perSecond: Number(values.rate),
     random: random(2),
@@ -224,13 +229,16 @@ async function soak(recorder: Recorder, world: World): Promise<string[]> {
     },
     { withinMs: 60_000, everyMs: 500 },
   )
+  const left = world.gateways.flatMap((one) =>
+    leftOpen(one.name, before.get(one)!, gauge.last(one).descriptors ?? 0),
+  )
   await takeTables(operator, world, recorder)
   for (const kept of [...world.gateways, ...world.controls]) await kept.stop('SIGTERM')
   await recorder.close()
 
   const requests = [...load.outcomes].map(([outcome, count]) => `${outcome} ${count}`).join(', ')
   say(`${load.jobs()} jobs; ${requests}; the longest wait was ${(load.longestMs() / 1000).toFixed(1)} s`)
-  const problems = tellGrowth(growth)
+  const problems = [...tellGrowth(growth), ...left]
   for (const kept of [...world.gateways, ...world.controls]) problems.push(...kept.fell())
   const verdict = await verdictOn(recorder, world)
   console.log(inWords(verdict))
