@@ -1,10 +1,7 @@
 // A gateway process with little memory (fault 42): thousands of readers that do not read cost it no more than is bounded,
 // the others are served as ever, and what it cannot hold is refused instead of ending it, with all its tunnels.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { startLanekeeper, type Lanekeeper } from '../fixtures/processes.ts'
 import { readBytes } from '../fixtures/raw-answer.ts'
@@ -18,6 +15,7 @@ import {
   type Script,
 } from '../fixtures/scripted-upstream.ts'
 import { writeSettings } from '../fixtures/settings-file.ts'
+import { holdSlowReaders } from '../fixtures/slow-readers.ts'
 import { until } from '../fixtures/until.ts'
 
 const echoes = '192.0.2.1:443'
@@ -73,26 +71,6 @@ async function serve(lanekeeper: Lanekeeper, { clients = 5, each = 100 } = {}): 
 
 const at = (sorted: readonly number[], share: number) => sorted[Math.floor(sorted.length * share)]!
 
-async function holdSlowReaders(t: Test, { gatewayPort }: Lanekeeper, count: number) {
-  const readers = spawn(
-    'python3',
-    [
-      fileURLToPath(new URL('../fixtures/slow-readers.py', import.meta.url)),
-      String(gatewayPort),
-      talks,
-      String(count),
-    ],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  )
-  t.teardown(() => readers.kill('SIGKILL'))
-  const said = String(await Promise.race([once(readers.stdout, 'data'), once(readers, 'exit')]))
-  t.equal(said.trim(), `${count} stand`)
-  return async () => {
-    readers.stdin.end()
-    await once(readers, 'exit')
-  }
-}
-
 t.test('2,000 slow readers on a heap of 128 MB', async (t) => {
   const count = 2000
   const lanekeeper = await start(t, { oldMb: 128 })
@@ -100,7 +78,7 @@ t.test('2,000 slow readers on a heap of 128 MB', async (t) => {
   const quiet = await serve(lanekeeper)
   const buffersMb = async () => (await metric(lanekeeper, 'nodejs_external_memory_bytes')) / 1_048_576
   const quietMb = await buffersMb()
-  const release = await holdSlowReaders(t, lanekeeper, count)
+  const release = await holdSlowReaders(t, lanekeeper, { target: talks, count })
   t.equal(await metric(lanekeeper, 'lanekeeper_client_connections'), count)
 
   const fast = await serve(lanekeeper)
