@@ -1,15 +1,14 @@
 // Invariant 1: one egress IP in each life of a job, over all gateways. And which line of a gateway answers which client:
 // what is decided by both of them is handed on from here.
-//
-// Lines of several gateways are in the order of their clocks, not of what happened: so a use through another upstream is
-// doubted, and held against the job only once nothing has explained it until the job is over.
 
 import { laneOf } from '../../src/lane.ts'
+import { makeAddresses } from './addresses.ts'
+import { makeDoubts } from './doubts.ts'
 import type { Excuse } from './excuses.ts'
 import type { History } from './history.ts'
-import { newJob, newLife, openTunnels, takeAnswer, type Doubt, type OpenJob } from './job.ts'
+import { newJob, newLife, openTunnels, takeAnswer, type OpenJob } from './job.ts'
 import type { ClientRecord, Fault, GatewayLine, Settings } from './records.ts'
-import type { Exception, Findings } from './verdict.ts'
+import type { Findings } from './verdict.ts'
 
 export type Jobs = ReturnType<typeof makeJobs>
 
@@ -33,9 +32,9 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
   const lingerMs = 2 * skewMs + settings.longestPinMs
   const jobs = new Map<string, OpenJob>()
   const on = new Map<string, Set<OpenJob>>()
-  const doubts: Doubt[] = []
   const released: { readonly job: OpenJob; readonly dueMs: number }[] = []
-  const addressOf = new Map<string, string>()
+  const checkAddress = makeAddresses(history, findings)
+  const doubts = makeDoubts({ excuse, tieMs, findings })
   let firstReleased = 0
   let sweepMs = -Infinity
 
@@ -137,23 +136,14 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     const before = life.upstream!
     if (life.releasedMs !== null && line.atMs >= life.releasedMs - tieMs)
       begin(job, life.releasedMs, line.atMs)
-    else {
-      const why = excuse({ life, lane: job.lane }, before, upstream, line.atMs)
-      if (why) count(why)
-      else doubts.push({ job, life, line, before, untilMs: line.atMs + tieMs, isOver: false })
-    }
+    else doubts.raise(job, before, line)
     job.life.upstream = upstream
-  }
-
-  /** Something that explains why it went elsewhere came a moment after it did. */
-  function explain(job: OpenJob): void {
-    for (const doubt of doubts) if (doubt.job === job) doubt.isOver = true
   }
 
   function release(line: GatewayLine): void {
     const job = jobs.get(line.job!)
     if (!job) return
-    explain(job)
+    doubts.explain(job)
     // Another life has begun already: its pin was made before the release of the one before was told.
     if (job.life.sinceMs >= line.atMs - tieMs && job.past && job.life.upstream !== line.upstream) return
     job.life.releasedMs = line.atMs
@@ -167,28 +157,6 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     job.life.lastUseMs = Math.max(job.life.lastUseMs, line.atMs)
   }
 
-  function settleDoubts(atMs: number): void {
-    while (doubts.length > 0 && doubts[0]!.untilMs < atMs) {
-      const doubt = doubts.shift()!
-      const { job, life, line, before, isOver } = doubt
-      if (isOver) continue
-      const why = excuse({ life, lane: job.lane }, before, line.upstream!, line.atMs)
-      if (why) count(why)
-      else job.doubts.push(doubt)
-    }
-  }
-
-  /** The line of a conflict counts by itself. */
-  function count(why: Exception): void {
-    if (why !== 'pin_conflict') findings.excused(why)
-  }
-
-  function judge(job: OpenJob): void {
-    for (const { line, before } of job.doubts)
-      findings.violated(1, `${job.id} was on ${before} and goes through ${line.upstream}`, line)
-    job.doubts.length = 0
-  }
-
   function mayClose(job: OpenJob, atMs: number): boolean {
     const { life } = job
     if (openTunnels(life) > 0) return false
@@ -196,7 +164,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
   }
 
   function close(job: OpenJob): void {
-    judge(job)
+    doubts.judge(job)
     closed(job)
     if (job.pinnedTo !== null) on.get(job.pinnedTo)?.delete(job)
     jobs.delete(job.id)
@@ -216,21 +184,6 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     for (const job of jobs.values()) if (mayClose(job, atMs)) close(job)
   }
 
-  /** The address at which the target saw it: that of the upstream, as gateway, ledger and everybody before saw it. */
-  function checkAddress(record: ClientRecord, upstream: string, told: string | null | undefined): void {
-    const { address, egressIp } = record
-    if (address === null) return
-    const known = addressOf.get(upstream) ?? history.egressIp(upstream) ?? address
-    addressOf.set(upstream, known)
-    for (const said of [known, egressIp, told])
-      if (said != null && said !== address)
-        return findings.violated(
-          1,
-          `${record.job} went out by ${address}, its upstream ${upstream} has ${said}`,
-          record,
-        )
-  }
-
   const takes: { readonly [name: string]: (line: GatewayLine) => void } = {
     pin_made: made,
     pin_hashed: made,
@@ -240,12 +193,8 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     tunnel_closed: closedTunnel,
     pin_conflict(line) {
       const job = jobOf(line.job!, line, line.atMs)
-      const { kept, dropped } = line
       job.life.conflict = line
-      job.doubts = job.doubts.filter(
-        ({ before, line: { upstream } }) => !isSamePair([before, upstream], [kept, dropped]),
-      )
-      findings.excused('pin_conflict')
+      doubts.conflict(job, line)
     },
     request_refused(line) {
       if (line.job === undefined) return
@@ -263,7 +212,7 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     on: (upstream: string): ReadonlySet<OpenJob> => on.get(upstream) ?? new Set(),
 
     line(line: GatewayLine): void {
-      settleDoubts(line.atMs)
+      doubts.settle(line.atMs)
       sweep(line.atMs)
       takes[line.name]?.(line)
     },
@@ -291,17 +240,13 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
     },
 
     end(): void {
-      settleDoubts(Infinity)
+      doubts.settle(Infinity)
       for (const job of jobs.values()) {
-        judge(job)
+        doubts.judge(job)
         closed(job)
       }
     },
   }
-}
-
-function isSamePair([a, b]: readonly [unknown, unknown], [c, d]: readonly [unknown, unknown]): boolean {
-  return (a === c && b === d) || (a === d && b === c)
 }
 
 /** The newest ones: a life has few. */
