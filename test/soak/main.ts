@@ -46,7 +46,7 @@ const readEveryMs = 3000
 const growthAtMost: { readonly [what: string]: number } = {
   descriptors: 100,
   'RSS (MB)': 150,
-  'heap after GC (share of what it may use)': 0.05,
+  'heap after GC (share of what it may use)': 0.01,
   'known pins': 2000,
   connections: 100,
   tunnels: 100,
