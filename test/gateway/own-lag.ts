@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
 import { makeOwnLag } from '../../src/gateway/own-lag.ts'
 import { recordFacts } from '../fixtures/facts.ts'
+import { stall } from '../fixtures/stall.ts'
+import { until } from '../fixtures/until.ts'
 
 /** Its timer is node's own, so here it is never seen: all is asked for, at times of the test's choice. */
 function setUp(t: Test) {
@@ -39,25 +41,16 @@ t.test('a stall is known at once, before any timer had its turn, and told once',
 
 t.test('a real stall is known for a second, then it is over; the next one is told anew', async (t) => {
   const facts = recordFacts()
-  const lag = makeOwnLag({ limits: { maxLagMs: 100 }, events: facts.events, now: () => performance.now() })
+  const lag = makeOwnLag({ limits: { maxLagMs: 400 }, events: facts.events, now: () => performance.now() })
   t.teardown(lag.stop)
-  const stall = () => {
-    const endMs = performance.now() + 300
-    while (performance.now() < endMs);
+  // A busy test machine may add lags of its own, so there are so many at least.
+  for (let stalls = 1; stalls <= 2; stalls++) {
+    stall(700)
+    t.ok(lag.isLate)
+    t.ok(lag.ms >= 500, `${lag.ms} ms`)
+    t.ok(facts.of('process_late').length >= stalls)
+    const stalledMs = performance.now()
+    await until('it is over', () => !lag.isLate)
+    t.ok(performance.now() - stalledMs >= 900, 'who asks each second hears of it')
   }
-  const over = async () => {
-    const keepAlive = setInterval(() => {}, 10)
-    while (lag.isLate) await new Promise((resolve) => setImmediate(resolve))
-    clearInterval(keepAlive)
-  }
-  stall()
-  t.ok(lag.isLate)
-  t.ok(lag.ms >= 150 && lag.ms < 2000, `${lag.ms} ms`)
-  const stalledMs = performance.now()
-  await over()
-  t.ok(performance.now() - stalledMs >= 900, 'who asks each second hears of it')
-  t.equal(facts.of('process_late').length, 1)
-  stall()
-  t.ok(lag.isLate)
-  t.equal(facts.of('process_late').length, 2)
 })
