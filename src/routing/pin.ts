@@ -89,15 +89,23 @@ export function makePinning(parts: Parts) {
 
   async function ask(job: Job): Promise<KnownPin> {
     const sentMs = now()
-    const answer = await agree(job, new Set(), (request) => pins.pin(request))
-    if (answer.kind === 'pinned') return remember(job, answer, sentMs)
+    /** Ours may be newer by the time of the answer. */
+    let version = 0
+    const answer = await agree(job, new Set(), (request) => {
+      version = request.version
+      return pins.pin(request)
+    })
+    if (answer.kind === 'pinned') return remember(job, answer, { sentMs, version })
     if (answer.kind === 'mismatch') throw otherLane(job, answer.pin.job)
     return replaceLost(rememberPin(answer.pin, sentMs))
   }
 
-  function remember(job: Job, { pin, reused }: { pin: Pin; reused: boolean }, sentMs: number): KnownPin {
-    if (!reused)
-      events.emit('pin_made', { job, lane: laneOf(job), upstream: pin.upstreamId, version: fleet.version })
+  function remember(
+    job: Job,
+    { pin, reused }: { pin: Pin; reused: boolean },
+    { sentMs, version }: { sentMs: number; version: number },
+  ): KnownPin {
+    if (!reused) events.emit('pin_made', { job, lane: laneOf(job), upstream: pin.upstreamId, version })
     return rememberPin(pin, sentMs)
   }
 

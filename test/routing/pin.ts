@@ -130,6 +130,26 @@ t.test('a new job', async (t) => {
     ])
   })
 
+  t.test('is published with the version that it was asked by, though ours is newer since', async (t) => {
+    const { gateway, store, publish } = await setUpOne()
+    const { pins } = store.current
+    // The ring is there.
+    await gateway.pinJob(job('job-1'))
+    const pin: Pins['pin'] = async (request) => {
+      const answer = await pins.pin(request)
+      await publish(2, fleetOf('up-1'))
+      await gateway.fleet.refresh()
+      return answer
+    }
+    store.current = { ...store.current, pins: { ...pins, pin } }
+    await gateway.pinJob(job('job-2'))
+    t.equal(gateway.fleet.version, 2)
+    t.same(
+      gateway.facts.of('pin_made').map(({ version }) => version),
+      [1, 1],
+    )
+  })
+
   t.test('does not get an upstream that is refused now', async (t) => {
     const { gateway } = await setUpOne({ refused: { ids: ['up-1', 'up-3'], full: new Set() } })
     for (let i = 0; i < 3; i++) t.equal((await gateway.pinJob(job(`job-${i}`))).upstreamId, 'up-2')
