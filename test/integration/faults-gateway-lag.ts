@@ -41,7 +41,7 @@ async function soon(): Promise<void> {
 }
 
 t.test('the rest of a head that came while we stood still', async (t) => {
-  const { open } = await setUp(t, { headTimeoutMs: 300 })
+  const { open } = await setUp(t, { headTimeoutMs: 600 })
   const socket = await open()
   socket.write(head.slice(0, 50))
   await soon()
@@ -51,7 +51,7 @@ t.test('the rest of a head that came while we stood still', async (t) => {
 })
 
 t.test('a head that did not come is too slow all the same', async (t) => {
-  const { open } = await setUp(t, { headTimeoutMs: 300 })
+  const { open } = await setUp(t, { headTimeoutMs: 600 })
   const socket = await open()
   socket.write(head.slice(0, 50))
   await soon()
@@ -72,11 +72,11 @@ t.test('a request on a connection that would have been idle for too long', async
 })
 
 t.test('a byte in a tunnel that would have been idle for too long', async (t) => {
-  const { gatewayPort, gateway } = await setUp(t, { tunnelIdleMs: 300 })
+  const { gatewayPort, gateway } = await setUp(t, { tunnelIdleMs: 600 })
   const tunnel = await holdTunnel({ gatewayPort }, { target, userinfo: 'job-1:x' })
   t.teardown(tunnel.close)
   const carried = tunnel.carries()
-  stall(700)
+  stall(1000)
   await carried
   t.equal(gateway.tunnels.count, 1)
 })
@@ -101,7 +101,7 @@ t.test('the answer to an upgrade', async (t) => {
 
 t.test('the rest of a TLS hello', async (t) => {
   const tls = { certificate: pathOf('gateway.pem'), key: pathOf('gateway.key'), clientCa: null }
-  const { gatewayPort, gateway } = await setUp(t, { tls, headTimeoutMs: 300 })
+  const { gatewayPort, gateway } = await setUp(t, { tls, headTimeoutMs: 1000 })
   /** In two parts, the second just before the stall. */
   const front = createServer((socket) => {
     const out = connect({ port: gatewayPort, host: '127.0.0.1', noDelay: true })
