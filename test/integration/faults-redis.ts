@@ -17,8 +17,11 @@ type Jobs = ReadonlyMap<string, string>
 /** Each is made by one gateway only, in turn, and has had its first tunnel as far as the others know. */
 async function makeJobs({ gateways, raw, keys }: RedisWorld, count: number, name = 'j'): Promise<Jobs> {
   const jobs = new Map<string, string>()
-  for (let n = 0; n < count; n++)
-    jobs.set(`${name}-${n}`, (await ask(gateways[n % gateways.length]!, `${name}-${n}`)).upstream!)
+  for (let n = 0; n < count; n++) {
+    const { status, code, upstream } = await ask(gateways[n % gateways.length]!, `${name}-${n}`)
+    if (upstream === null) throw new Error(`${name}-${n} was answered ${status} ${code}`)
+    jobs.set(`${name}-${n}`, upstream)
+  }
   await until('Redis knows of their first tunnels', async () => {
     const records = await raw.hmget(keys.pins, ...jobs.keys())
     return records.every((record) => record !== null && !record.includes('"by"'))
@@ -273,10 +276,11 @@ t.test(
     t.teardown(link.stop)
     const { raw: replica } = await redisFor(t)
     await replica.replicaof('127.0.0.1', link.port)
-    await until('the replica follows', async () =>
-      (await replica.info('replication')).includes('master_link_status:up'),
-    )
     const world = await startRedisWorld(t, { redis, waitReplicas: 1, commandTimeoutMs: 600 })
+    await until('the replica follows, and says so', async () => {
+      await world.raw.set('written', 1)
+      return (await world.raw.wait(1, 100)) === 1
+    })
     const jobs = await makeJobs(world, 4)
 
     link.stall()
