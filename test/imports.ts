@@ -265,6 +265,8 @@ const testedBy: { readonly [file: string]: string } = {
   'src/gateway/upgrade.ts': 'test/integration/plain-http.ts',
   'src/gateway/server.ts': 'test/integration/errors.ts',
   'src/gateway/job-api.ts': 'test/integration/job-api.ts',
+  // Types only.
+  'src/gateway/settings.ts': 'test/gateway/gateway.ts',
   // Parts of pinning, whose races only show with all of them together.
   'src/routing/move.ts': 'test/routing/pin.ts',
   'src/routing/pin-refusals.ts': 'test/routing/pin.ts',

@@ -4,28 +4,19 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { isGatewayError } from '../errors.ts'
 import type { Events } from '../events.ts'
 import { startLoop, type Loop } from '../loop.ts'
-import { makeFleetView } from '../routing/fleet-view.ts'
-import { makeFollowing } from '../routing/follow.ts'
-import { makeHash, type StoreDown } from '../routing/hash.ts'
 import { readIdentity, type Identity } from '../routing/job.ts'
-import { makeKnownPins } from '../routing/known-pins.ts'
-import { makePinning } from '../routing/pin.ts'
-import { makeSteadyPins } from '../routing/steady-pins.ts'
 import type { TargetGuard } from '../routing/target-guard.ts'
-import { makeTouches } from '../routing/touches.ts'
-import type { PinLife, TrafficStore } from '../store/store.ts'
-import type { Job, NamedToken, Target, TokenKey, Upstream } from '../types.ts'
-import { makeCertificate, type TlsFiles } from './certificate.ts'
+import type { TrafficStore } from '../store/store.ts'
+import type { Job, Target, Upstream } from '../types.ts'
+import { makeCertificate } from './certificate.ts'
 import { makeConnect } from './connect.ts'
 import { makeConnectFailures } from './connect-failures.ts'
 import { connectTcp, dial } from './dial.ts'
 import { makeForward } from './forward.ts'
 import { checkHead } from './head.ts'
 import { makeHeapGuard, type HeapSource } from './heap-guard.ts'
-import { makeHeartbeat } from './heartbeat.ts'
 import { makeJobApi } from './job-api.ts'
 import { makeLaneTargets, type LaneTargets } from './lane-targets.ts'
 import { makeOpenTunnel } from './open-tunnel.ts'
@@ -34,55 +25,15 @@ import { makeRequestStory } from './request.ts'
 import type { Resolver } from './resolver.ts'
 import { makeGatewayServer } from './server.ts'
 import { makeSetAsideChecks } from './set-aside-checks.ts'
+import type { GatewaySettings } from './settings.ts'
 import { makeSources } from './sources.ts'
+import { makeStoreSide } from './store-side.ts'
 import { makeTargetWaits } from './target-waits.ts'
 import { makeTunnelLimits } from './tunnel-limits.ts'
 import { makeTunnels } from './tunnels.ts'
 import { makeUpgrade } from './upgrade.ts'
 import { makeUpstreamLoad } from './upstream-load.ts'
 import { refuseLoop } from './via.ts'
-
-/**
- * Read where they are used, and copied by nobody: a reload changes those that need no restart, between two turns of the
- * event loop.
- */
-export type GatewaySettings = {
-  readonly tokens: readonly NamedToken[]
-  /** Of job tokens; the first one signs. */
-  readonly tokenKeys: readonly TokenKey[]
-  readonly allowSources: readonly string[]
-  readonly maxTunnels: number
-  /** Null: no limit of its own. */
-  readonly tunnelsPerJob: number | null
-  readonly tunnelsPerToken: number | null
-  readonly maxConnections: number
-  readonly maxLagMs: number
-  readonly maxHeapPercent: number
-  readonly connectionsPerSource: number
-  readonly headsPerSource: number
-  readonly tls: TlsFiles | null
-  /** The name in `Via`; null adds none. */
-  readonly via: string | null
-  readonly headTimeoutMs: number
-  readonly headBytes: number
-  readonly headLines: number
-  readonly keepAliveMs: number
-  readonly stopGraceMs: number
-  readonly earlyBytes: number
-  readonly tunnelIdleMs: number
-  readonly tunnelMaxLifeMs: number
-  readonly connectTimeoutMs: number
-  readonly replyTimeoutMs: number
-  readonly tunnelsPerUpstream: number
-  readonly failedConnects: number
-  readonly refuseMs: number
-  readonly knownPins: number
-  readonly flexTypes: readonly string[]
-  /** What a job that no pin is known of gets while the store is away, and where that differs by job type. */
-  readonly storeDown: StoreDown
-  readonly storeDownByType: { readonly [type: string]: StoreDown }
-  readonly life: PinLife
-}
 
 type Parts = {
   readonly gatewayId: string
@@ -104,8 +55,6 @@ type Parts = {
 
 /** For the ends of tunnels that were just reset. */
 const lastWordsMs = 1000
-/** Of first tunnels the other gateways hear within this. */
-const firstUseMs = 100
 /** A new certificate is found within this. */
 const reloadMs = 2000
 
@@ -124,13 +73,9 @@ export function makeGateway({
   now,
   wallClock,
 }: Parts) {
-  const { life } = settings
   /** Told to stop. */
   let leaving = false
 
-  const known = makeKnownPins({ limit: settings.knownPins, gatewayId })
-  const fleet = makeFleetView({ snapshots: store.snapshots, events })
-  const isThere = (upstreamId: string) => fleet.upstream(upstreamId) !== null
   const load = makeUpstreamLoad({
     get maxTunnels() {
       return settings.tunnelsPerUpstream
@@ -152,6 +97,18 @@ export function makeGateway({
     events,
     now,
   })
+  const storeSide = makeStoreSide({
+    gatewayId,
+    settings,
+    store,
+    load,
+    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
+    listeners,
+    events,
+    now,
+  })
+  const { fleet, known, pinning } = storeSide
+  const isThere = (upstreamId: string) => fleet.upstream(upstreamId) !== null
   const lag = makeOwnLag({ limits: settings, events, now })
   const memory = makeHeapGuard({ limits: settings, heap, events, now })
   const setAside = makeSetAsideChecks({
@@ -170,33 +127,8 @@ export function makeGateway({
   const limits = makeTunnelLimits(settings)
   const guard = makeGuard(
     () => fleet.upstreams(),
-    () => heartbeat.otherListeners,
+    () => storeSide.otherListeners,
   )
-  const steady = makeSteadyPins({ store, known, life, events, now })
-  const following = makeFollowing({ gatewayId, feed: store.feed, pins: store.pins, known, life, now })
-  const hash = makeHash({
-    known,
-    fleet,
-    life,
-    modeOf: (type) => storeDownOf(settings, type),
-    store: () => heartbeat.store(),
-    wasWhole: following.wasWhole,
-    events,
-    now,
-  })
-  const pinning = makePinning({
-    gatewayId,
-    pins: steady.pins,
-    known,
-    fleet,
-    life,
-    refused: () => ({ ids: [...load.full, ...failures.refused()], full: load.full }),
-    flexTypes: { includes: (type) => settings.flexTypes.includes(type) },
-    hash,
-    firstUsed: () => loops.firstUses?.wake(),
-    events,
-    now,
-  })
   const laneTargets = makeLaneTargets({ fleet, known, events, now })
   const openTunnel = makeOpenTunnel({
     pinning,
@@ -220,19 +152,6 @@ export function makeGateway({
     isThere,
     memory,
     events,
-    now,
-  })
-  const touches = makeTouches({ pins: steady.pins, known, life, now })
-  const heartbeat = makeHeartbeat({
-    gatewayId,
-    heartbeats: store.heartbeats,
-    fleet,
-    known,
-    load,
-    events,
-    listeners,
-    nextBeat: following.nextBeat,
-    answered: () => steady.check(),
     now,
   })
 
@@ -307,36 +226,18 @@ export function makeGateway({
     tunnels.closeLeft(isThere)
   })
 
-  async function tell(send: () => Promise<void>): Promise<void> {
-    try {
-      await send()
-    } catch (error) {
-      // What was not sent stays for the next time; the heartbeat says that the store is away.
-      if (!isGatewayError(error, 'store_unavailable')) throw error
-    }
-  }
-
   return {
     /** From here on it also beats and touches. @throws the listen error, such as EADDRINUSE, or that of a TLS file */
     async listen(address: { host: string; port: number }): Promise<AddressInfo> {
       await certificate?.load()
       const bound = await server.listen(address)
-      const everyMs = Math.min(1000, life.idleMs / 8)
-      loops.heartbeat = startLoop('heartbeat', heartbeat.beat, { everyMs: 1000, events })
-      loops.touches = startLoop('touches', () => tell(touches.flush), { everyMs, events })
-      loops.firstUses = startLoop('first-uses', () => tell(touches.flushFirst), {
-        everyMs: 1000,
-        gapMs: firstUseMs,
-        events,
-      })
-      loops.follow = startLoop('follow', following.catchUp, { everyMs: 1000, events })
+      storeSide.start()
       loops.setAside = startLoop('set-aside', () => setAside.pass(), { everyMs: 1000, events })
       if (certificate)
         loops.certificate = startLoop('certificate', () => certificate.refresh(), {
           everyMs: reloadMs,
           events,
         })
-      following.start(() => loops.follow?.wake())
       return bound
     },
     /** Who may connect, in words. */
@@ -358,26 +259,20 @@ export function makeGateway({
     },
 
     get storeAnswers(): boolean {
-      return heartbeat.storeAnswers
+      return storeSide.storeAnswers
     },
 
     /** What keeps a job that comes now from being served. */
     missing(): string[] {
-      const missing = []
-      if (leaving) missing.push('this gateway is stopping')
-      if (fleet.version === 0) missing.push('no fleet is loaded yet')
-      if (!heartbeat.storeAnswers) missing.push('the store of pins does not answer')
-      else if (!following.wasComplete) missing.push('the pins of the fleet are not read yet')
+      const missing = storeSide.missing()
+      if (leaving) missing.unshift('this gateway is stopping')
       if (lag.isLate) missing.push(`this process comes to its work ${Math.round(lag.ms)} ms too late`)
       if (memory.isShort) missing.push(`memory is short: ${Math.round(memory.percent)} % is in use`)
       return missing
     },
 
     /** Reads the fleet and its pins now, rather than with the next heartbeat. */
-    async beat(): Promise<void> {
-      await heartbeat.beat()
-      await following.catchUp()
-    },
+    beat: storeSide.beat,
 
     /**
      * Serves on for the grace time, so that load balancers see readyz; then no new connections. Requests on those
@@ -398,17 +293,9 @@ export function makeGateway({
       tunnels.stop()
       lag.stop()
       memory.stop()
-      await tell(touches.flush)
-      await heartbeat.signOff().catch(() => undefined)
+      await storeSide.stop()
     },
   }
-}
-
-function storeDownOf(
-  { storeDown, storeDownByType }: Pick<GatewaySettings, 'storeDown' | 'storeDownByType'>,
-  type: string | null,
-): StoreDown {
-  return type !== null && Object.hasOwn(storeDownByType, type) ? storeDownByType[type]! : storeDown
 }
 
 type Ways = {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
-import type { GatewaySettings } from '../../src/gateway/gateway.ts'
+import type { GatewaySettings } from '../../src/gateway/settings.ts'
 import { startGateway } from '../fixtures/gateway.ts'
 import { readAnswer, readBytes, readToEnd } from '../fixtures/raw-answer.ts'
 import {

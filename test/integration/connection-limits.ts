@@ -3,7 +3,7 @@
 
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { GatewaySettings } from '../../src/gateway/gateway.ts'
+import type { GatewaySettings } from '../../src/gateway/settings.ts'
 import { startGateway } from '../fixtures/gateway.ts'
 import { readAnswer, readToEnd } from '../fixtures/raw-answer.ts'
 import { connectThrough, openSocket } from '../fixtures/raw-client.ts'

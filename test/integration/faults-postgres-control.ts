@@ -164,7 +164,8 @@ t.test('cut off in the middle of a step: no alarm for each, the same order again
   for (let pass = 0; pass < 2; pass += 1) await live()
   t.match(await records.upstreams.read('vm-1'), { state: 'running' })
   const [first, second] = cloud.calls.filter(({ verb }) => verb === 'create')
-  t.match(second?.given, { requestId: (first?.given as { requestId: string }).requestId })
+  const { requestId } = first!.given as { readonly requestId: string }
+  t.match(second?.given, { requestId })
   t.equal(cloud.machines.size, 1)
   t.match(await records.ledger.verify(), { ok: true })
 })

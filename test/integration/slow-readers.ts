@@ -4,7 +4,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { GatewaySettings } from '../../src/gateway/gateway.ts'
+import type { GatewaySettings } from '../../src/gateway/settings.ts'
 import { startGateway } from '../fixtures/gateway.ts'
 import { openSocket } from '../fixtures/raw-client.ts'
 import { established, startScriptedUpstream, type Script } from '../fixtures/scripted-upstream.ts'
