@@ -49,7 +49,9 @@ export function makeSteadyPins({ store, known, life, events, now }: Parts): Stea
       const found = await store.identity()
       const pins = store.pinsIn(found)
       try {
-        await restore(pins, found === identity ? keptBack() : [...known.all()], found !== identity)
+        // What is known here the first one has told itself; given back, what was released meanwhile would come to life again.
+        const isAnother = identity !== null && found !== identity
+        await restore(pins, isAnother ? [...known.all()] : keptBack(), isAnother)
       } catch (error) {
         if (error instanceof AnotherStore) continue
         throw error

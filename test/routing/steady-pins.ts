@@ -132,6 +132,24 @@ t.test('another store is given back all that is known before anything is decided
   t.match(facts.of('pins_restored'), [{ isAnother: true, written: 1201, stood: 0, conflicts: 0 }])
 })
 
+t.test(
+  'what the first store has told itself is not given back to it: it may have ended meanwhile',
+  async (t) => {
+    const { known, pins, calls, clock, stored } = await setUp()
+    const told = {
+      ...requestOf('a'),
+      upstreamId: 'up-1',
+      freshBy: null,
+      pinnedAtMs: clock.now(),
+      expiresAtMs: 0,
+    }
+    known.follow(told, { now: clock.now() })
+    await pins.pin(requestOf('b'))
+    t.same(calls, ['identity', 'pin'])
+    t.equal(await stored().read('a'), null, 'released by another gateway, it stays so')
+  },
+)
+
 t.test('every verb does so, and believes nothing that it was told before', async (t) => {
   const verbs: { readonly [verb: string]: (pins: Pins) => Promise<unknown> } = {
     pin: (pins) => pins.pin(requestOf('j')),
@@ -282,7 +300,9 @@ t.test('a store that changes again meanwhile is given everything too', async (t)
 
 t.test('one that changes with each call is refused, not asked for ever', async (t) => {
   const { pins, before, remember, replace, calls } = await setUp()
+  await pins.read('j')
   remember('j')
+  await replace()
   const again = async (): Promise<void> => {
     await replace()
     before.set('restore', again)
