@@ -98,10 +98,12 @@ export function makeFollowing({ gatewayId, feed, pins, known, life, now }: Parts
         subscribed() {
           round += 1
           mustRead = true
+          known.regainSight()
           toRead()
         },
         lost() {
           round += 1
+          known.loseSight()
           mustRead = false
           isComplete = false
           toldWhileReading = null

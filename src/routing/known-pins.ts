@@ -50,6 +50,8 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
   const hashed = new Set<KnownPin>()
   /** When one had to go because there was no room. */
   let crowdedMs = -Infinity
+  /** Whether what the other gateways do is heard. */
+  let isInSight = true
 
   function count(upstreamId: string, change: number): void {
     const pinned = (byUpstream.get(upstreamId) ?? 0) + change
@@ -161,6 +163,22 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
       old.trustedUntilMs = Math.max(old.trustedUntilMs, trustedUntilMs)
       old.lastUseMs = now
       return old
+    },
+
+    /** Whether the store need not be asked. */
+    isTrusted(pin: KnownPin, now: number): boolean {
+      return isInSight && now < pin.trustedUntilMs
+    },
+
+    /** What the others do is not heard any more: a job may be released elsewhere. */
+    loseSight(): void {
+      isInSight = false
+    },
+
+    /** From now on it is heard. What was acknowledged before may have ended unheard. */
+    regainSight(): void {
+      for (const pin of pins.values()) pin.trustedUntilMs = -Infinity
+      isInSight = true
     },
 
     /** Takes in what is told of a pin of another gateway. It is not trusted while the store can be asked. */

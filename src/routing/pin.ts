@@ -51,7 +51,7 @@ export function makePinning(parts: Parts) {
 
   async function pinJob(job: Job): Promise<KnownPin> {
     const remembered = known.get(job.id)
-    if (remembered && now() < remembered.trustedUntilMs) return reuse(job, remembered)
+    if (remembered && known.isTrusted(remembered, now())) return reuse(job, remembered)
     return reuse(job, await askOnce(job).catch((error: unknown) => withoutStore(job, error)))
   }
 

@@ -133,6 +133,23 @@ t.test('what is told', async (t) => {
   })
 })
 
+t.test('a pin is trusted only while the others are heard, since a release may be missed', async (t) => {
+  const { known, feed, clock } = setUp()
+  const pin = known.remember(pinOf('j', { freshBy: null }), {
+    now: clock.now(),
+    trustedUntilMs: clock.now() + 60_000,
+  })
+  t.ok(known.isTrusted(pin, clock.now()))
+  feed.lost()
+  t.notOk(known.isTrusted(pin, clock.now()))
+  pin.trustedUntilMs = clock.now() + 60_000
+  t.notOk(known.isTrusted(pin, clock.now()), 'a touch that is acknowledged meanwhile does not make up for it')
+  feed.subscribed()
+  t.notOk(known.isTrusted(pin, clock.now()), 'it may have ended before')
+  pin.trustedUntilMs = clock.now() + 60_000
+  t.ok(known.isTrusted(pin, clock.now()))
+})
+
 t.test('what was there before the subscription', async (t) => {
   t.test('is read once, part by part, when there is a subscription', async (t) => {
     const { known, following, feed, timesAsked, onScan } = setUp()
