@@ -84,6 +84,8 @@ export function makeAdminApi(adminPort: number, signal: AbortSignal) {
     upstream: (id: string) => call<Upstream>('GET', `/v1/upstreams/${id}`),
     drain: (id: string, reason: string) => call<Upstream>('POST', `/v1/upstreams/${id}/drain${why(reason)}`),
     remove: (id: string, reason: string) => call<Upstream>('DELETE', `/v1/upstreams/${id}${why(reason)}`),
+    /** How many upstreams the published fleet has for a job that names no lane. */
+    eligible: async () => (await call<{ eligible: readonly string[] }>('GET', '/v1/explain')).eligible.length,
     wanted: async () => (await call<{ wanted: number | null }>('GET', '/v1/fleet')).wanted,
     /** Of the last pass. */
     sync: () => call<SyncReport>('GET', '/v1/sync'),

@@ -42,10 +42,12 @@ export async function tellFleetStory(stage: Stage, story: Story, signal: AbortSi
   return sumUp(loaded, { drained, killed: killed.id })
 }
 
-async function makeFour({ story, fleet, signal }: Scene): Promise<void> {
+async function makeFour({ story, api, fleet, signal }: Scene): Promise<void> {
   story.print(`\n1. ${wantedAtFirst} machines are wanted (gce.upstreams), so Lanekeeper has them made`)
   const allRun = async () => ((await fleet.look()).filter(isRunning).length === wantedAtFirst ? true : null)
   await until('all of them run', allRun, { signal })
+  const arePublished = async () => ((await api.eligible()) === wantedAtFirst ? true : null)
+  await until('the gateway may use all of them', arePublished, { signal })
 }
 
 async function runJobs({ stage, story, fleet, signal }: Scene): Promise<SteadyLoad> {
