@@ -63,6 +63,8 @@ export type OpenJob = {
   readonly latePins: LatePin[]
   /** Unexplained so far. */
   doubts: Doubt[]
+  /** When releases were sent of which nobody knows whether they were done. */
+  readonly unansweredReleases: number[]
 }
 
 export function newLife(atMs: number): Life {
@@ -92,6 +94,7 @@ export function newJob(id: string, lane: Lane, atMs: number): OpenJob {
     answers: [],
     latePins: [],
     doubts: [],
+    unansweredReleases: [],
   }
 }
 

@@ -219,8 +219,11 @@ export function makeJobs({ settings, history, findings, excuse, pinned, unlogged
 
     /** To be told `skewMs` after it was over. */
     client(record: ClientRecord): void {
-      if (record.road === 'release') return
       const job = jobs.get(record.job)
+      if (record.road === 'release') {
+        if (isUnknown(record)) job?.unansweredReleases.push(record.sentMs)
+        return
+      }
       const line = job ? takeAnswer(job, record, skewMs) : null
       if (record.status !== null) findings.answered(line !== null)
       if (job) asked(job, record.gateway, record.sentMs, record.answeredMs ?? record.endedMs)
@@ -259,3 +262,8 @@ const mostPins = 8
 
 /** Of a job's requests for which no client has told anything: more are not remembered. */
 const mostAnswers = 200
+
+/** The store may have done it all the same. */
+function isUnknown({ status, code }: ClientRecord): boolean {
+  return status === null || code === 'store_unavailable'
+}

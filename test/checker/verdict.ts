@@ -12,6 +12,8 @@ export type Exception =
   | 'cut_off_longer_than_idle'
   | 'hash_in_partial_partition'
   | 'embedded_exit'
+  /** A release was asked for, and perhaps done: its answer was that nobody knows, or never came. */
+  | 'release_unanswered'
   /** A process died, and its kernel ended its connections as if all were well. */
   | 'cut_by_a_death'
 

@@ -454,6 +454,17 @@ const allowed: readonly Allowed[] = [
     },
   },
   {
+    name: 'a release that was perhaps done, though nobody could say so',
+    exception: 'release_unanswered',
+    tell(run, { job, movedMs }) {
+      const [about] = run.clients.filter((record) => record.job === job)
+      const times = { sentMs: movedMs - 20, answeredMs: movedMs - 10, endedMs: movedMs - 10 }
+      const nothing = { upstream: null, egressIp: null, address: null, flows: [], requestId: null }
+      const refused = { status: 503, code: 'store_unavailable' }
+      run.clients.push({ ...about!, ...times, ...nothing, ...refused, road: 'release' })
+    },
+  },
+  {
     name: 'a process that kept its pins in memory',
     exception: 'embedded_exit',
     tell(run, { movedMs }) {
