@@ -134,7 +134,6 @@ export function orNull<T>(check: Check<T>): Check<T | null> {
   return (value) => (value === null || value === '' ? null : check(value))
 }
 
-/** A list; in an environment variable its items stand behind each other with commas. */
 /** In a file only: `{ name: value }`. */
 export function tableOf<T>(check: Check<T>): Check<{ readonly [name: string]: T }> {
   return (value) =>
@@ -143,6 +142,7 @@ export function tableOf<T>(check: Check<T>): Check<{ readonly [name: string]: T 
     )
 }
 
+/** A list; in an environment variable its items stand behind each other with commas. */
 export function listOf<T>(check: Check<T>): Check<readonly T[]> {
   return (value) => {
     const items =

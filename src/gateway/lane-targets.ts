@@ -12,7 +12,7 @@ import type { Job, Snapshot, Target } from '../types.ts'
 
 type Parts = {
   readonly fleet: Pick<FleetView, 'current'>
-  readonly known: Pick<KnownPins, 'get'>
+  readonly known: Pick<KnownPins, 'get' | 'isTrusted'>
   readonly events: Events
   /** Monotonic milliseconds. */
   readonly now: () => number
@@ -39,7 +39,7 @@ export function makeLaneTargets({ fleet, known, events, now }: Parts) {
   /** What the pin says, where we know that it stands: the store may know better later. */
   function asPinned(asked: Job): Job {
     const pin = known.get(asked.id)
-    const isSure = pin !== undefined && now() < pin.trustedUntilMs && saysTheSame(asked, pin.job)
+    const isSure = pin !== undefined && known.isTrusted(pin, now()) && saysTheSame(asked, pin.job)
     return isSure ? pin.job : asked
   }
 

@@ -160,9 +160,14 @@ export function makeKnownPins({ limit, gatewayId }: { limit: number; gatewayId: 
       if (!old || !isSame(old, pin)) return add(pin, { now, trustedUntilMs })
       standsAs(old, pin)
       old.expiresAtMs = pin.expiresAtMs
-      old.trustedUntilMs = Math.max(old.trustedUntilMs, trustedUntilMs)
+      this.trust(old, trustedUntilMs)
       old.lastUseMs = now
       return old
+    },
+
+    /** The store has acknowledged it; an older answer takes nothing back. */
+    trust(pin: KnownPin, untilMs: number): void {
+      pin.trustedUntilMs = Math.max(pin.trustedUntilMs, untilMs)
     },
 
     /** Whether the store need not be asked. */

@@ -90,12 +90,10 @@ export function makeSteadyPins({ store, known, life, events, now }: Parts): Stea
     known.confirmed(pin)
     if (pin.over) return
     if (answer.kind === 'over') return known.forget(pin)
-    if (answer.kind !== 'conflict') {
-      pin.trustedUntilMs = Math.max(pin.trustedUntilMs, sentMs + trustMs(life))
-      return
-    }
+    const trustedUntilMs = sentMs + trustMs(life)
+    if (answer.kind !== 'conflict') return known.trust(pin, trustedUntilMs)
     events.emit('pin_conflict', { job: pin.job, kept: answer.pin.upstreamId, dropped: pin.upstreamId })
-    known.remember(answer.pin, { now: now(), trustedUntilMs: sentMs + trustMs(life) })
+    known.remember(answer.pin, { now: now(), trustedUntilMs })
   }
 
   /** @throws GatewayError store_unavailable */

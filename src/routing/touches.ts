@@ -38,7 +38,7 @@ export function makeTouches({ pins, known, life, now }: Parts) {
 
   function learn(pin: KnownPin, touch: Touch, stands: boolean, sentMs: number): void {
     if (stands) {
-      pin.trustedUntilMs = Math.max(pin.trustedUntilMs, sentMs + trustMs(life))
+      known.trust(pin, sentMs + trustMs(life))
       if (touch.tell) pin.toldMs = sentMs
     } else if (pin.upstreamId === touch.upstreamId && !pin.moving) known.forget(pin)
   }

@@ -79,6 +79,12 @@ t.test('a pinned job that leaves out its type is held as its pin says', async (t
   await t.test('a pin that may have ended decides nothing yet', async (t) => {
     clock.advance(trustMs - 1)
     t.throws(() => check(silent, elsewhere), denied('only-payment'))
+    known.loseSight()
+    check(silent, elsewhere)
+    known.regainSight()
+    remember(payment)
+    clock.advance(trustMs - 1)
+    t.throws(() => check(silent, elsewhere), denied('only-payment'))
     clock.advance(1)
     check(silent, elsewhere)
   })
